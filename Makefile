@@ -1,0 +1,64 @@
+# A fresh machine needs only make and Python 3.11 or newer: every target prepares .venv by itself.
+
+VENV ?= .venv
+PYTHON ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+# Two test processes, each with its own PostgreSQL servers; `make test TESTS=tests/pg` runs a part.
+WORKERS ?= 2
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup check fix test bench demo clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## prepare the environment in .venv
+
+check: $(STAMP) ## form, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict osc
+	$(BIN)/lint-imports
+
+fix: $(STAMP) ## repair form and lint where a machine can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(STAMP) ## all tests, against real PostgreSQL 16 and 18 servers that they start themselves
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+bench: $(STAMP) ## the benchmarks, one at a time
+	$(BIN)/python -m pytest -p tests.fixtures.postgres --timeout 0 --benchmark-only benchmarks
+
+demo: $(STAMP) ## a schema change on a busy table, in a throw-away PostgreSQL
+	$(BIN)/osc demo
+
+clean: ## remove what the tools leave behind, and .venv
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks dist build
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@python=; \
+	for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        python=$$candidate; break; \
+	    fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "osc needs Python 3.11 or newer, but found only: $(or $(PYTHON),none on the PATH). Name one:" >&2; \
+	    echo "  make setup PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	fi; \
+	if ! [ -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
+	        echo "$$python has no ensurepip, so it cannot make an environment with pip. On Debian and Ubuntu:" >&2; \
+	        echo "  apt-get install python3-venv" >&2; \
+	        exit 1; \
+	    fi; \
+	    "$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

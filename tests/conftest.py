@@ -1,0 +1,3 @@
+"""What every test may use; the fixtures live in tests/fixtures, by subject."""
+
+pytest_plugins = ["tests.fixtures.postgres"]
