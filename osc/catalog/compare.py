@@ -1,0 +1,316 @@
+"""Compare the Catalog a program expects with the one that is: what differs, and whether it touches the plan.
+
+A difference that touches the plan is drift and stops the phase; any other is only recorded. Of an object that a
+step of ours was to make, oid and definition are None and match whatever is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from osc.catalog.model import (
+    WHOLE_ROW,
+    Catalog,
+    Column,
+    Constraint,
+    Dependent,
+    Index,
+    Publication,
+    Table,
+    Trigger,
+)
+from osc.errors import printable
+from osc.names import QName
+from osc.values import Value
+
+__all__ = ["Difference", "compare"]
+
+NOTHING = "nothing"
+
+_TABLE_FIELDS = (
+    "kind", "persistence", "partition", "parents", "children", "row_security", "force_row_security"
+)  # fmt: skip
+_COLUMN_FIELDS = ("type", "default", "identity", "generated", "collation")
+_CONSTRAINT_FIELDS = ("type", "validated", "enforced")
+_INDEX_FIELDS = ("unique", "valid", "ready", "live")
+_TRIGGER_FIELDS = ("enabled", "function", "definition", "function_hash")
+
+_Named = TypeVar("_Named", Column, Constraint, Dependent, Index, Publication, Trigger)
+
+
+class Difference(Value):
+    """One fact that is not as expected. ``touches_plan`` makes it drift."""
+
+    table: QName
+    object: str
+    """``column email``, ``index users_email_idx``; ``table`` for the table itself."""
+    expected: str
+    actual: str
+    touches_plan: bool
+
+    def line(self) -> str:
+        """Return it in one line: ``app.users column email: expected type text, found type integer``."""
+        return printable(f"{self.table} {self.object}: expected {self.expected}, found {self.actual}")
+
+
+def compare(expected: Catalog, actual: Catalog, *, columns: Mapping[QName, frozenset[str]]) -> tuple[Difference, ...]:
+    """Return what in ``actual`` is not as in ``expected``, the differences that touch the plan first.
+
+    ``columns`` are the columns that the plan reads or writes, per table, those that it adds included; the tables
+    are those of ``expected``. Order and numbers of columns, comments, estimates and grants do not count.
+    """
+    found: list[Difference] = []
+    for table in expected.tables:
+        plan = columns.get(table.name, frozenset())
+        found += _table(_with_incoming(table, expected), actual.table(table.name), plan)
+    return tuple(sorted(found, key=lambda one: not one.touches_plan))
+
+
+def _with_incoming(table: Table, catalog: Catalog) -> Table:
+    """Return ``table`` with the incoming foreign keys that its neighbours in ``catalog`` are expected to have.
+
+    A step that adds a foreign key says so of the table that has it, not of the one it points to.
+    """
+    known = {one.name for one in catalog.tables}
+    outside = [one for one in table.incoming if one.table not in known]
+    inside = [
+        one.model_copy(update={"table": neighbour.name})
+        for neighbour in catalog.tables
+        for one in neighbour.constraints
+        if one.type == "f" and one.references == table.name
+    ]
+    return table.model_copy(update={"incoming": (*outside, *inside)})
+
+
+def _table(expected: Table, actual: Table | None, plan: frozenset[str]) -> Iterator[Difference]:
+    say = _Say(expected.name, "table")
+    if actual is None:
+        yield say(f"oid {expected.oid}" if expected.oid else "a table", NOTHING, touches=True)
+        return
+    if expected.oid is not None and expected.oid != actual.oid:
+        # Nothing on another table is what it was, and a list of that would help nobody.
+        yield say(f"oid {expected.oid}", f"oid {actual.oid}, another table of this name", touches=True)
+        return
+    yield from say.fields(expected, actual, _TABLE_FIELDS, touches=True)
+    yield from say.fields(expected, actual, ("owner",), touches=expected.may_own and not actual.may_own)
+    yield from say.fields(expected, actual, ("replica_identity", "subscribed"), touches=False)
+    yield from _columns(expected, actual, plan)
+    yield from _constraints(expected, actual, plan)
+    yield from _incoming(expected, actual, plan)
+    yield from _indexes(expected, actual, plan)
+    yield from _triggers(expected, actual)
+    yield from _publications(expected, actual)
+    yield from _dependents(expected, actual)
+
+
+# ------------------------------------------------------------------------------------ parts of a table
+
+
+def _columns(expected: Table, actual: Table, plan: frozenset[str]) -> Iterator[Difference]:
+    for name, wanted, found in _pairs(expected.columns, actual.columns):
+        say, touches = _Say(expected.name, f"column {name}"), name in plan
+        if wanted is None or found is None:
+            yield say(*(f"type {one.type}" if one else NOTHING for one in (wanted, found)), touches=touches)
+            continue
+        yield from say.fields(wanted, found, _COLUMN_FIELDS, touches=touches)
+        bound = [_not_null(expected, wanted), _not_null(actual, found)]
+        if bound[0] != bound[1]:
+            yield say(*("NOT NULL" if one else "nullable" for one in bound), touches=touches)
+
+
+def _not_null(table: Table, column: Column) -> bool:
+    """Return whether the column cannot be NULL, by its flag or by a constraint that a step was to make."""
+    return column.not_null or any(
+        one.type in ("n", "p") and one.validated and column.name in one.columns for one in table.constraints
+    )
+
+
+def _constraints(expected: Table, actual: Table, plan: frozenset[str]) -> Iterator[Difference]:
+    for name, wanted, found in _pairs(_counted(expected.constraints), _counted(actual.constraints)):
+        say = _Say(expected.name, f"constraint {name}")
+        yield from _constraint(say, wanted, found, touches=_reads(wanted, found, plan))
+
+
+def _counted(constraints: Iterable[Constraint]) -> list[Constraint]:
+    """Leave out proven NOT NULL constraints, which show in their columns, and those that are triggers."""
+    return [one for one in constraints if one.type != "t" and not (one.type == "n" and one.validated)]
+
+
+def _incoming(expected: Table, actual: Table, plan: frozenset[str]) -> Iterator[Difference]:
+    there, here = _from_elsewhere(expected), _from_elsewhere(actual)
+    for (place, name), wanted, found in _pairs(there, here, key=lambda one: (one.table, one.name)):
+        read = {column for one in (wanted, found) if one for column in one.referenced_columns}
+        say = _Say(expected.name, f"foreign key {name} of {place}")
+        yield from _constraint(say, wanted, found, touches=not plan.isdisjoint(read))
+
+
+def _from_elsewhere(table: Table) -> list[Constraint]:
+    """Return the incoming foreign keys; one of the table to itself is compared among its own constraints."""
+    return [one for one in table.incoming if one.table != table.name]
+
+
+def _constraint(
+    say: _Say, wanted: Constraint | None, found: Constraint | None, *, touches: bool
+) -> Iterator[Difference]:
+    if wanted is None or found is None:
+        yield say(_definition(wanted), _definition(found), touches=touches)
+        return
+    if found.validated and not wanted.validated:
+        # Somebody proved it meanwhile: more is true than was expected, and no step of ours minds.
+        yield say("validated no", "validated yes", touches=False)
+        wanted = wanted.model_copy(update={"validated": True})
+    yield from say.fields(wanted, found, _CONSTRAINT_FIELDS, touches=touches)
+    if wanted.oid is None:
+        changed = wanted.definition not in (None, found.definition)
+    else:
+        # In one object only these two can change; its text follows the names of columns, which count as such.
+        yield from say.fields(wanted, found, ("deferrable", "deferred"), touches=touches)
+        changed = wanted.oid != found.oid
+    if changed:
+        yield say(_definition(wanted), f"{_definition(found)}, made anew", touches=touches)
+
+
+def _indexes(expected: Table, actual: Table, plan: frozenset[str]) -> Iterator[Difference]:
+    for name, wanted, found in _pairs(expected.indexes, actual.indexes):
+        say, touches = _Say(expected.name, f"index {name}"), _reads(wanted, found, plan)
+        if wanted is None or found is None:
+            yield say(_definition(wanted), _definition(found), touches=touches)
+            continue
+        yield from say.fields(wanted, found, _INDEX_FIELDS, touches=touches)
+        if wanted.definition is not None and _shape(wanted) != _shape(found):
+            yield say(_definition(wanted), _definition(found), touches=touches)
+        elif wanted.oid not in (None, found.oid):
+            # The same in every word: REINDEX CONCURRENTLY gives a new oid, and does no harm.
+            unknown = wanted.definition is None
+            yield say(f"oid {wanted.oid}", f"oid {found.oid}, built anew", touches=unknown and touches)
+
+
+def _shape(index: Index) -> str | None:
+    """Return the definition without names: a step of ours may have renamed the index."""
+    return index.after_on or index.definition
+
+
+def _triggers(expected: Table, actual: Table) -> Iterator[Difference]:
+    for name, wanted, found in _pairs(expected.triggers, actual.triggers):
+        say = _Say(expected.name, f"trigger {name}")
+        if wanted is None or found is None:
+            yield say(_definition(wanted), _definition(found), touches=True)
+            continue
+        known = [field for field in _TRIGGER_FIELDS if getattr(wanted, field)]
+        yield from say.fields(wanted, found, known, touches=True)
+        if wanted.oid not in (None, found.oid):
+            # Between the two there was none, and rows may have been written.
+            yield say(f"oid {wanted.oid}", f"oid {found.oid}, made anew", touches=True)
+
+
+def _publications(expected: Table, actual: Table) -> Iterator[Difference]:
+    for name, wanted, found in _pairs(expected.publications, actual.publications):
+        say = _Say(expected.name, f"publication {name}")
+        if _refuses_updates(actual, found) and not _refuses_updates(expected, wanted):
+            yield say("rows that can be updated", "no replica identity: every UPDATE fails", touches=True)
+        if wanted is None or found is None:
+            yield say(*("published" if one else NOTHING for one in (wanted, found)), touches=False)
+        else:
+            yield from say.fields(wanted, found, ("columns", "row_filter_uses", "updates"), touches=False)
+
+
+def _refuses_updates(table: Table, publication: Publication | None) -> bool:
+    """Return whether the server refuses UPDATE because it could not publish it (CheckCmdReplicaIdentity)."""
+    if publication is None or not publication.updates:
+        return False
+    identity = _replica_identity(table)
+    covered = publication.columns is None or identity <= set(publication.columns)
+    return not identity or not covered or not identity.issuperset(publication.row_filter_uses)
+
+
+def _replica_identity(table: Table) -> set[str | None]:
+    match table.replica_identity:
+        case "d":
+            key = table.primary_key()
+            return set(key.columns) if key else set()
+        case "i":
+            return {column for index in table.indexes if index.replica_identity for column in index.columns}
+        case "f":
+            return {column.name for column in table.columns}
+        case "n":
+            return set()
+
+
+def _dependents(expected: Table, actual: Table) -> Iterator[Difference]:
+    for (kind, name), wanted, found in _pairs(
+        expected.dependents, actual.dependents, key=lambda one: (one.kind, one.name)
+    ):
+        if wanted is None or found is None:
+            # A rule rewrites statements on the table, as a trigger changes its rows.
+            sides = (NOTHING if one is None else "one" for one in (wanted, found))
+            yield _Say(expected.name, f"{kind} {name}")(*sides, touches=kind == "rule")
+
+
+# ------------------------------------------------------------------------------------------- the words
+
+
+class _Say:
+    """Words the differences of one object."""
+
+    def __init__(self, table: QName, object_: str) -> None:
+        self._table, self._object = table, object_
+
+    def __call__(self, *sides: str, touches: bool) -> Difference:
+        expected, actual = sides
+        return Difference(
+            table=self._table, object=self._object, expected=expected, actual=actual, touches_plan=touches
+        )
+
+    def fields(self, expected: Value, actual: Value, names: Iterable[str], *, touches: bool) -> Iterator[Difference]:
+        """Yield a difference for each of the fields that differs."""
+        for name in names:
+            sides = getattr(expected, name), getattr(actual, name)
+            if sides[0] != sides[1]:
+                words = name.replace("_", " ")
+                yield self(*(f"{words} {_text(side)}" for side in sides), touches=touches)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None | "" | ():
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return ", ".join(str(part) for part in value)
+        case _:
+            return str(value)
+
+
+def _definition(one: Constraint | Index | Trigger | None) -> str:
+    match one:
+        case None:
+            return NOTHING
+        case Trigger():
+            return one.definition or f"a trigger with function {one.function}"
+        case _:
+            return one.definition or f"one of {_text(one.columns)}"
+
+
+def _reads(wanted: Constraint | Index | None, found: Constraint | Index | None, plan: frozenset[str]) -> bool:
+    """Return whether one of the two reads a column of the plan; the whole row holds them all."""
+    read: set[str | None] = set()
+    for one in (wanted, found):
+        if one is not None:
+            read.update(one.columns, one.expression_references, one.uses if isinstance(one, Index) else ())
+    return bool(plan) and (WHOLE_ROW in read or not plan.isdisjoint(read))
+
+
+def _by_name(one: Any) -> Any:
+    return one.name
+
+
+def _pairs(
+    expected: Sequence[_Named], actual: Sequence[_Named], key: Callable[[_Named], Any] = _by_name
+) -> Iterator[tuple[Any, _Named | None, _Named | None]]:
+    """Yield a key and what has it on both sides, None where there is nothing."""
+    there = {key(one): one for one in actual}
+    for one in expected:
+        yield key(one), one, there.pop(key(one), None)
+    yield from ((name, None, one) for name, one in there.items())

@@ -1,0 +1,110 @@
+"""Named points before and after each commit and each DDL; no-ops unless a test arms them.
+
+``OSC_TEST_FAILPOINTS="batch.before=kill9@3,step.after=raise:57P01"`` arms points: the action fires at the n-th
+passage (``@n``, default 1). Arming needs ``OSC_TEST_FAILPOINTS_ALLOWED=1`` as well, so that a stray variable in
+production is an error and not an accident.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+import anyio
+
+from osc.errors import UsageError
+
+POINTS: frozenset[str] = frozenset(
+    {
+        "register.before", "register.after",
+        "lease.before", "lease.after",
+        "step.started", "step.before", "step.after", "step.done",
+        "index.before_build", "index.after_build", "index.before_rename", "index.after_rename",
+        "index.before_drop", "index.after_drop",
+        "batch.before", "batch.after",
+        "verify.before", "verify.after",
+        "phase.before", "phase.after",
+        "undo.before", "undo.after",
+    }
+)  # fmt: skip
+"""Every failpoint there is. Passing an unknown one is a programming error."""
+
+
+@dataclass
+class _Armed:
+    action: str
+    passage: int
+    passed: int = 0
+
+
+@dataclass
+class Failpoints:
+    """The points of one process: which are armed, which have been passed."""
+
+    armed: dict[str, _Armed] = field(default_factory=dict)
+    hits: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls) -> Failpoints:
+        """Read ``OSC_TEST_FAILPOINTS``; raise UsageError if it is set without permission or names no point."""
+        text = os.environ.get("OSC_TEST_FAILPOINTS", "")
+        if text and os.environ.get("OSC_TEST_FAILPOINTS_ALLOWED") != "1":
+            raise UsageError("OSC_TEST_FAILPOINTS is set, which only tests may do", hint="unset it")
+        points = cls()
+        for item in filter(None, text.split(",")):
+            name, _, action = item.partition("=")
+            points.arm(name.strip(), action.strip())
+        return points
+
+    def arm(self, name: str, action: str) -> None:
+        """Arm ``name`` with ``kill9``, ``stop``, ``sleep:SECONDS`` or ``raise:TEXT``, each with an optional ``@n``."""
+        if name not in POINTS:
+            raise UsageError(f"there is no failpoint {name!r}")
+        verb, _, passage = action.partition("@")
+        self.armed[name] = _Armed(verb, int(passage or 1))
+
+    async def hit(self, name: str) -> None:
+        """Pass the point ``name``; does nothing unless it is armed."""
+        assert name in POINTS, name
+        self.hits[name] = self.hits.get(name, 0) + 1
+        armed = self.armed.get(name)
+        if armed is None:
+            return
+        armed.passed += 1
+        if armed.passed == armed.passage:
+            await _act(armed.action)
+
+
+class FailpointRaised(RuntimeError):
+    """What an armed ``raise`` raises; deliberately outside the tree of osc errors."""
+
+
+async def _act(action: str) -> None:
+    verb, _, argument = action.partition(":")
+    if verb == "kill9":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif verb == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif verb == "sleep":
+        await anyio.sleep(float(argument))
+    elif verb == "raise":
+        raise FailpointRaised(argument)
+    else:
+        raise UsageError(f"there is no failpoint action {verb!r}")
+
+
+_points: Failpoints | None = None
+
+
+def points() -> Failpoints:
+    """Return the failpoints of this process."""
+    global _points
+    if _points is None:
+        _points = Failpoints.from_environment()
+    return _points
+
+
+async def failpoint(name: str) -> None:
+    """Pass the point ``name`` of this process."""
+    await points().hit(name)

@@ -1,0 +1,24 @@
+"""The Program: phases of steps as plain data, complete enough to be shown, reviewed, stored, hashed and run."""
+
+from osc.program.model import Gate, PhaseProgram, Probe, Program, Proof
+from osc.program.phase import Phase
+from osc.program.duration import Duration
+from osc.program.steps import (
+    AnalyzeStep,
+    DdlStep,
+    DropIndexStep,
+    FillStep,
+    GateStep,
+    IndexStep,
+    ProbeStep,
+    SqlStep,
+    Step,
+    SwitchStep,
+    ValidateStep,
+    VerifyStep,
+)
+
+__all__ = [
+    "AnalyzeStep", "DdlStep", "DropIndexStep", "Duration", "FillStep", "Gate", "GateStep", "IndexStep", "Phase",
+    "PhaseProgram", "Probe", "ProbeStep", "Program", "Proof", "SqlStep", "Step", "SwitchStep", "ValidateStep", "VerifyStep",
+]  # fmt: skip

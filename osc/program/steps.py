@@ -1,0 +1,210 @@
+"""Kinds of steps, one frozen value each. The executor matches on them and knows nothing else.
+
+SQL in a step is final: what ``explain`` shows is what runs. In fill and verify statements only the numbered
+parameters that their docstrings list are bound at run time (``$1``, as the server knows them: a ``%`` in an
+author's expression stays a ``%``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from osc.catalog.effects import Effect
+from osc.names import QName, quote
+from osc.program.duration import Duration
+from osc.program.phase import Phase
+from osc.sql.keyset import KeyColumn
+from osc.sql.locks import Assertion, TableLock
+from osc.values import Value
+
+
+class _Step(Value):
+    id: str
+    """Unique in the program and stable between compilations: ``expand.01.add_column.users.verified_at``."""
+    phase: Phase
+    title: str
+    """One sentence for people."""
+    locks: tuple[TableLock, ...] = ()
+    duration: Duration = Duration.INSTANT
+    effects: tuple[Effect, ...] = ()
+    undo_effects: tuple[Effect, ...] = ()
+    note: str = ""
+    """Why it is done this way, where a reader would wonder."""
+
+
+class DdlStep(_Step):
+    """Statements that run as one message in one transaction, journalled in that transaction.
+
+    ``locks`` are taken first, in order, by LOCK TABLE; then ``assertions`` are proven, then ``sql`` runs. ``undo``
+    runs the same way. ``undo_locks`` defaults to ``locks``.
+    """
+
+    kind: Literal["ddl"] = "ddl"
+    sql: tuple[str, ...]
+    assertions: tuple[Assertion, ...] = ()
+    undo: tuple[str, ...] | None = ()
+    """Statements that take it back; empty: nothing to take back; ``None``: cannot be taken back."""
+    undo_locks: tuple[TableLock, ...] | None = None
+    undo_assertions: tuple[Assertion, ...] = ()
+
+
+class SqlStep(_Step):
+    """The author's own SQL (``run``), in one transaction like a DdlStep."""
+
+    kind: Literal["sql"] = "sql"
+    sql: tuple[str, ...]
+    undo: tuple[str, ...] | None = None
+    duration: Duration = Duration.UNKNOWN
+
+
+class IndexStep(_Step):
+    """CREATE INDEX CONCURRENTLY under a name that carries the epoch, then renamed into place in a fenced transaction.
+
+    ``on`` is everything after the index's name: ``ON "public"."users" USING btree (...)``. Success is valid, ready
+    and live. ``undo`` is DROP INDEX CONCURRENTLY of the same index by oid.
+    """
+
+    kind: Literal["index"] = "index"
+    table: QName
+    name: str
+    unique: bool = False
+    on: str
+    comment: str | None = None
+    duration: Duration = Duration.BUILD
+
+    def create_sql(self, name: str) -> str:
+        """Return the statement that builds it under ``name``."""
+        return f"CREATE {'UNIQUE ' if self.unique else ''}INDEX CONCURRENTLY {quote(name)} {self.on}"
+
+
+class DropIndexStep(_Step):
+    """DROP INDEX CONCURRENTLY of an index that the plan replaces or removes; in contract, not undoable."""
+
+    kind: Literal["drop_index"] = "drop_index"
+    table: QName
+    name: str
+
+
+class FillStep(_Step):
+    """Fill target columns in keyset batches, one statement a batch.
+
+    ``batch`` is the plain statement, ``skipping`` the one with FOR NO KEY UPDATE SKIP LOCKED that records what it
+    skipped, ``pass_over`` moves the cursor over a poison row and records it. Parameters: ``$1`` lo and
+    ``$2`` hi (text arrays or NULL for unbounded; exclusive, inclusive), ``$3`` limit, ``$4`` slice, ``$5`` epoch,
+    ``$6`` seq; ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and ``$8``. They
+    answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused or out of
+    sequence. ``end`` gives the fixed upper bound: the last key once triggers are live.
+    """
+
+    kind: Literal["fill"] = "fill"
+    table: QName
+    key: tuple[KeyColumn, ...]
+    columns: tuple[str, ...]
+    """The columns that are filled."""
+    batch: str
+    skipping: str
+    revisit: str
+    """Visits a skipped window again."""
+    pass_over: str
+    end: str
+    guard: str = "true"
+    """The condition each batch proves: the sync trigger stands and fires."""
+    triggers: Literal["refuse", "fire", "skip"] = "refuse"
+    duration: Duration = Duration.FILL
+
+
+class VerifyStep(_Step):
+    """Count rows that are not in step, by ranges, without locks.
+
+    ``count`` returns one row (``rows``, ``mismatches``, ``last`` key as text array or NULL at the end) for the page
+    of ``$2`` rows after ``$1``; ``sample`` returns keys (text arrays) of rows not in step in the same page, ``$3`` of
+    them at most.
+    """
+
+    kind: Literal["verify"] = "verify"
+    table: QName
+    key: tuple[KeyColumn, ...]
+    count: str
+    sample: str
+    next_key: str
+    """The first key behind ``$1``, to step over a row whose expression raises."""
+    columns: tuple[str, ...] = ()
+    """The columns judged."""
+    duration: Duration = Duration.SCAN
+
+
+class ValidateStep(_Step):
+    """VALIDATE CONSTRAINT; scans the table under SHARE UPDATE EXCLUSIVE, which blocks no read or write."""
+
+    kind: Literal["validate"] = "validate"
+    table: QName
+    constraint: str
+    sql: str
+    violations: str | None = None
+    """A query for keys of rows that break it, to name them when validation fails."""
+    duration: Duration = Duration.SCAN
+
+
+class AnalyzeStep(_Step):
+    """ANALYZE of columns whose statistics a step changed or created."""
+
+    kind: Literal["analyze"] = "analyze"
+    table: QName
+    sql: str
+    duration: Duration = Duration.SCAN
+
+
+class ProbeStep(_Step):
+    """A read-only query whose rows are findings; any row refuses what follows."""
+
+    kind: Literal["probe"] = "probe"
+    sql: str
+    code: str
+    message: str
+    hint: str = ""
+    duration: Duration = Duration.SCAN
+
+
+class GateStep(_Step):
+    """Something that must be open before the rest of the phase runs; always the first steps of a phase.
+
+    ``gate`` names it in ``ack ID GATE``; for ``after`` it is the ISO 8601 duration in seconds, for ``sql`` a query
+    whose first value must be true.
+    """
+
+    kind: Literal["gate"] = "gate"
+    gate_kind: Literal["ack", "approval", "after", "hours", "sql", "http"]
+    gate: str
+    seconds: int = 0
+    sql: str | None = None
+    hours: str | None = None
+    """As written; ``days`` (0 is Monday), ``since`` and ``until`` (minutes of the day) and ``zone`` are what it means."""
+    days: tuple[int, ...] = ()
+    since: int = 0
+    until: int = 0
+    zone: str = ""
+    url: str | None = None
+    duration: Duration = Duration.WAIT
+
+
+class SwitchStep(_Step):
+    """The one short transaction in which N becomes the truth, for all tables of the plan in one fixed order.
+
+    Refused unless every verification is fresh. ``assertions`` are checked again under the lock: indexes by validity,
+    constraints by validation, triggers by function hash and enabled state.
+    """
+
+    kind: Literal["switch"] = "switch"
+    sql: tuple[str, ...]
+    assertions: tuple[Assertion, ...] = ()
+    undo: tuple[str, ...] | None = ()
+    undo_assertions: tuple[Assertion, ...] = ()
+
+
+Step = Annotated[
+    DdlStep | SqlStep | IndexStep | DropIndexStep | FillStep | VerifyStep | ValidateStep | AnalyzeStep | ProbeStep
+    | GateStep | SwitchStep,
+    Field(discriminator="kind"),
+]  # fmt: skip

@@ -1,0 +1,194 @@
+"""The statements of the fill: one statement is one batch, one transaction, one round trip.
+
+Each has the same spine: ``bounds`` finds the window without locking, ``moved`` is one UPDATE of the lane's own slice
+row (fence, checkpoint and pause in one), and the table is changed only behind its RETURNING. When ``moved`` yields no
+row nothing else in the statement can write, so "no row" can be believed. ``guard`` is a condition that must hold for a
+batch to make sense: that the sync trigger stands and fires. One modification per row per statement: a
+second UPDATE of the slice row in the same statement would silently be dropped (rationale.md item 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from osc.names import QName, quote
+from osc.sql import keyset
+from osc.sql.keyset import KeyColumn
+
+NOT_PAUSED = "NOT osc.is_paused(s.change)"
+"""Read from the statement's snapshot and never locked: a pause commits at once, whatever is in flight (I20)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A column that the fill gives a value: ``up`` is ready for a query in which the table has its own name."""
+
+    target: str
+    up: str
+    never_null: bool = False
+    """``up`` is volatile and never NULL: it is evaluated once a row, by the UPDATE alone."""
+
+
+def plain(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
+    """Return the batch that waits (shortly) for locked rows.
+
+    The values are computed by the UPDATE itself from the row version it locked; a value read beforehand could be
+    older than a write of the application (S10, F51).
+    """
+    me = quote(table.name)
+    return f"""WITH {_bounds(table, key)},
+moved AS (
+{_move_slice(guard)}
+), filled AS (
+    UPDATE ONLY {table.sql} AS {me}
+    SET {_assignments(filled)}
+    WHERE {keyset.after(key, me)}
+      AND {keyset.up_to_scalar(key, me, "moved")}
+      AND {_needs_work(filled, me)}
+    RETURNING 1
+)
+SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped
+FROM moved"""
+
+
+def skipping(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
+    """Return the batch that never waits for a row: what is locked is left, and the window is noted in the same statement.
+
+    A noted window is visited again before anything is called complete (I8).
+    """
+    me = quote(table.name)
+    window = f"{keyset.after(key, me)}\n      AND {keyset.up_to_scalar(key, me, 'moved')}"
+    return f"""WITH {_bounds(table, key)},
+moved AS (
+{_move_slice(guard)}
+), {_locked_and_filled(table, key, filled, window)},
+noted AS (
+    INSERT INTO osc.skipped (change, step, slice, lo, hi, rows)
+    SELECT moved.change, moved.step, moved.slice, {keyset.LO}, moved.cursor, missed.rows
+    FROM moved, missed
+    WHERE missed.rows > 0
+    RETURNING rows
+)
+SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled,
+       coalesce((SELECT rows FROM noted), 0) AS skipped
+FROM moved"""
+
+
+def revisit(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
+    """Return the statement that visits a window again, both ends included; its note goes when nothing was locked any more.
+
+    ``$7`` is the note, or 0 for a window that has none (a poison row, a row that verification sent back).
+    """
+    me = quote(table.name)
+    window = f"{keyset.from_(key, me)}\n      AND {keyset.up_to(key, me)}\n      AND EXISTS (SELECT FROM moved)"
+    return f"""WITH moved AS (
+    UPDATE osc.slice AS s
+    SET seq = s.seq + 1, batches = s.batches + 1
+    WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6
+      AND {guard}
+      AND {NOT_PAUSED}
+    RETURNING s.slice
+), {_locked_and_filled(table, key, filled, window)},
+gone AS (
+    DELETE FROM osc.skipped AS k
+    WHERE k.skipped = $7 AND EXISTS (SELECT FROM moved) AND (SELECT rows FROM missed) = 0
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM filled) AS filled, (SELECT rows FROM missed) AS skipped
+FROM moved"""
+
+
+def pass_over(table: QName, key: Sequence[KeyColumn], *, guard: str = "true") -> str:
+    """Return the statement that moves the cursor over one poison row and names it; nothing else is touched.
+
+    ``$7`` is the SQLSTATE, ``$8`` the message.
+    """
+    return f"""WITH {_bounds(table, key)},
+moved AS (
+{_move_slice(guard)}
+), named AS (
+    INSERT INTO osc.poison (change, step, key, sqlstate, message)
+    SELECT moved.change, moved.step, moved.cursor, $7::text, $8::text
+    FROM moved
+    WHERE moved.rows > 0
+    ON CONFLICT (change, step, key) DO UPDATE SET sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, at = clock_timestamp()
+    RETURNING 1
+)
+SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, 0::bigint AS skipped
+FROM moved"""
+
+
+def end(table: QName, key: Sequence[KeyColumn]) -> str:
+    """Return the query for the last key there is, as a cursor; no row for an empty table."""
+    me = quote(table.name)
+    return (
+        f"SELECT {keyset.as_cursor(key, me)} AS cursor FROM ONLY {table.sql} AS {me}\n"
+        f"ORDER BY {keyset.order(key, me, descending=True)} LIMIT 1"
+    )
+
+
+def _bounds(table: QName, key: Sequence[KeyColumn]) -> str:
+    me = quote(table.name)
+    return f"""bounds AS MATERIALIZED (
+    SELECT {keyset.columns(key, me)} FROM ONLY {table.sql} AS {me}
+    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me)}
+    ORDER BY {keyset.order(key, me)} LIMIT $3
+), edge AS MATERIALIZED (
+    SELECT (SELECT {keyset.as_cursor(key, "b")} FROM bounds AS b
+            ORDER BY {keyset.order(key, "b", descending=True)} LIMIT 1) AS cursor,
+           (SELECT count(*) FROM bounds) AS rows
+)"""
+
+
+def _move_slice(guard: str) -> str:
+    return f"""    UPDATE osc.slice AS s
+    SET cursor = coalesce(edge.cursor, s.cursor), seq = s.seq + 1, batches = s.batches + 1,
+        rows_seen = s.rows_seen + edge.rows, finished = edge.rows < $3
+    FROM edge
+    WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished
+      AND {guard}
+      AND {NOT_PAUSED}
+    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows"""
+
+
+def _locked_and_filled(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], window: str) -> str:
+    me = quote(table.name)
+    names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))
+    keys = ", ".join(f"osc_key_{n}" for n in range(1, len(key) + 1))
+    row = keyset.columns(key, me)
+    return f"""locked AS MATERIALIZED (
+    SELECT {names} FROM ONLY {table.sql} AS {me}
+    WHERE {window}
+      AND {_needs_work(filled, me)}
+    FOR NO KEY UPDATE SKIP LOCKED
+), filled AS (
+    UPDATE ONLY {table.sql} AS {me}
+    SET {_assignments(filled)}
+    WHERE ({row}) IN (SELECT {keys} FROM locked)
+      AND {_needs_work(filled, me)}
+    RETURNING 1
+), missed AS (
+    SELECT count(*) AS rows FROM ONLY {table.sql} AS {me}
+    WHERE {window}
+      AND {_needs_work(filled, me)}
+      AND ({row}) NOT IN (SELECT {keys} FROM locked)
+)"""
+
+
+def _assignments(filled: Sequence[Filled]) -> str:
+    if len(filled) == 1:
+        return f"{quote(filled[0].target)} = {filled[0].up}"
+    return ",\n        ".join(
+        f"{quote(one.target)} = CASE WHEN {quote(one.target)} IS NULL THEN {one.up} ELSE {quote(one.target)} END"
+        for one in filled
+    )
+
+
+def _needs_work(filled: Sequence[Filled], me: str) -> str:
+    """A row is filled when N is NULL and up(S) is not: what NEW wrote is never overwritten (I5)."""
+    each = [
+        f"({me}.{quote(one.target)} IS NULL" + (")" if one.never_null else f" AND {one.up} IS NOT NULL)")
+        for one in filled
+    ]
+    return each[0] if len(each) == 1 else "(" + "\n           OR ".join(each) + ")"

@@ -1,0 +1,302 @@
+"""The sync trigger: one BEFORE INSERT OR UPDATE row trigger and function for all pairs of a change on a table.
+
+What it does is the table of docs/design.md ("Sync triggers"): a statement that sets one column of a pair carries its
+value to the other, one that sets both is kept, and one that sets neither changes nothing while the row is in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from osc.names import QName, literal, quote
+from osc.sql.message import dollar_quote
+from osc.sql.rowscope import Scope, same
+
+Truth = Literal["source", "target"]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPair:
+    """A pair as the trigger sees it at one time: ``source`` and ``target`` are today's names of the columns.
+
+    ``down`` is ``None`` where nothing can be carried back. ``default`` is S's default expression, if comparing a
+    value with it tells whether an INSERT left the column alone; ``default_unknown`` if S has one that cannot be
+    compared (volatile).
+    """
+
+    source: str | None
+    target: str
+    source_type: str | None
+    target_type: str
+    up: str
+    up_scope: Scope
+    down: str | None
+    down_scope: Scope | None
+    default: str | None = None
+    default_unknown: bool = False
+    source_image: bool = False
+    target_image: bool = False
+    up_may_fail: bool = True
+    down_may_fail: bool = True
+    up_limit: str = ""
+    """A condition on ``{value}`` (S) outside which ``up`` raises and inside which it cannot; empty if unknown."""
+    down_limit: str = ""
+
+
+def create_function(
+    name: QName, pairs: Sequence[SyncPair], *, truth: Truth, comment: str, refuse_errors: bool = False
+) -> tuple[str, str]:
+    """Return CREATE OR REPLACE FUNCTION and its COMMENT for the trigger function ``name``."""
+    body = function_body(pairs, truth=truth, refuse_errors=refuse_errors)
+    create = (
+        f"CREATE OR REPLACE FUNCTION {name.sql}() RETURNS trigger\n"
+        "    LANGUAGE plpgsql SECURITY INVOKER\n"
+        "    SET search_path = pg_catalog, pg_temp\n"
+        f"AS {dollar_quote(body)}"
+    )
+    return create, f"COMMENT ON FUNCTION {name.sql}() IS {literal(comment)}"
+
+
+def create_trigger(table: QName, trigger: str, function: QName) -> tuple[str, ...]:
+    """Return the statements that create the sync trigger, firing for replica-role writers as well (F44).
+
+    Takes SHARE ROW EXCLUSIVE. There is no UPDATE OF list: another trigger may change the column (F46). osc's own
+    batches, which say so in ``osc.writer``, are neither version and pass it by.
+    """
+    create = (
+        f"CREATE TRIGGER {quote(trigger)} BEFORE INSERT OR UPDATE ON {table.sql}\n"
+        "    FOR EACH ROW WHEN (pg_catalog.current_setting('osc.writer', true) IS DISTINCT FROM 'backfill')\n"
+        f"    EXECUTE FUNCTION {function.sql}()"
+    )
+    return create, f"ALTER TABLE {table.sql} ENABLE ALWAYS TRIGGER {quote(trigger)}"
+
+
+def create_restore_function(name: QName, targets: Sequence[str], *, comment: str) -> tuple[str, str]:
+    """Return the function that undoes what the application's BEFORE triggers did to a row in one of osc's batches."""
+    copies = "\n".join(f"    OLD.{quote(target)} := NEW.{quote(target)};" for target in targets)
+    body = f"\nBEGIN\n    -- The row as it was, plus the filled columns: updated_at and its like stay as they were.\n{copies}\n    RETURN OLD;\nEND\n"
+    create = (
+        f"CREATE OR REPLACE FUNCTION {name.sql}() RETURNS trigger\n    LANGUAGE plpgsql SECURITY INVOKER\n"
+        f"    SET search_path = pg_catalog, pg_temp\nAS {dollar_quote(body)}"
+    )
+    return create, f"COMMENT ON FUNCTION {name.sql}() IS {literal(comment)}"
+
+
+def create_restore_trigger(table: QName, trigger: str, function: QName) -> tuple[str, ...]:
+    """Return the statements that create the restoring trigger; it fires for osc's batches alone."""
+    create = (
+        f"CREATE TRIGGER {quote(trigger)} BEFORE UPDATE ON {table.sql}\n"
+        "    FOR EACH ROW WHEN (pg_catalog.current_setting('osc.writer', true) = 'backfill')\n"
+        f"    EXECUTE FUNCTION {function.sql}()"
+    )
+    return create, f"ALTER TABLE {table.sql} ENABLE ALWAYS TRIGGER {quote(trigger)}"
+
+
+def drop_trigger(table: QName, trigger: str, function: QName) -> tuple[str, str]:
+    """Return the statements that drop a trigger and its function. Takes ACCESS EXCLUSIVE."""
+    return f"DROP TRIGGER {quote(trigger)} ON {table.sql}", f"DROP FUNCTION {function.sql}()"
+
+
+def function_body(pairs: Sequence[SyncPair], *, truth: Truth, refuse_errors: bool = False) -> str:
+    """Return the PL/pgSQL body for ``pairs`` while ``truth`` is the side that decides.
+
+    The plan's expressions enter last and as they are: a string in them may run over several lines, which indenting
+    the code around it must not change.
+    """
+    declared = "".join(f"    {line}\n" for n, pair in enumerate(pairs, 1) for line in _variables(n, pair))
+    blocks = "\n".join(_indent(_pair_block(_Side(n, pair, truth, refuse_errors))) for n, pair in enumerate(pairs, 1))
+    body = (
+        f"\nDECLARE\n{declared}"
+        "    osc_source_set boolean;\n    osc_target_set boolean;\n    osc_failed boolean;\n"
+        f"BEGIN\n{blocks}\n    RETURN NEW;\nEND\n"
+    )
+    for n, pair in enumerate(pairs, 1):
+        body = body.replace(_placeholder("up", n), pair.up).replace(_placeholder("down", n), pair.down or "NULL")
+    return body
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A pair at the moment code is written for it."""
+
+    n: int
+    pair: SyncPair
+    truth: Truth
+    refuse: bool
+
+    @property
+    def up(self) -> str:
+        return f"osc_up_{self.n}"
+
+    @property
+    def down(self) -> str:
+        return f"osc_down_{self.n}"
+
+    @property
+    def source(self) -> str:
+        return f"NEW.{quote(self.pair.source or '')}"
+
+    @property
+    def target(self) -> str:
+        return f"NEW.{quote(self.pair.target)}"
+
+    def target_is(self, value: str) -> str:
+        return same(self.target, value, image=self.pair.target_image)
+
+    def source_is(self, value: str) -> str:
+        return same(self.source, value, image=self.pair.source_image)
+
+
+def _variables(n: int, pair: SyncPair) -> list[str]:
+    up = f"osc_up_{n} {pair.target_type};"
+    return [up, f"osc_down_{n} {pair.source_type};"] if pair.source_type and pair.down else [up]
+
+
+def _pair_block(side: _Side) -> str:
+    if side.pair.source is None:
+        return _up_only_block(side)
+    return (
+        f"-- {_comment(side.pair.source)} and {_comment(side.pair.target)}\n"
+        f"{_what_is_set(side)}\n"
+        "IF osc_source_set AND osc_target_set THEN\n"
+        "    NULL;  -- kept as written; verification judges\n"
+        "ELSIF osc_target_set THEN\n"
+        f"{_indent(_target_only(side))}\n"
+        "ELSIF osc_source_set THEN\n"
+        f"{_indent(_carry_up(side))}\n"
+        "ELSE\n"
+        f"{_indent(_neither(side))}\n"
+        "END IF;"
+    )
+
+
+def _what_is_set(side: _Side) -> str:
+    return (
+        "IF TG_OP = 'INSERT' THEN\n"
+        f"    osc_target_set := {side.target} IS NOT NULL\n"
+        "        OR pg_catalog.current_setting('osc.writer', true) = 'new';\n"
+        f"    osc_source_set := {side.source} IS NOT NULL AND NOT (osc_target_set AND {_left_alone(side)});\n"
+        "ELSE\n"
+        f"    osc_source_set := NOT ({side.source_is(f'OLD.{quote(side.pair.source or str())}')});\n"
+        f"    osc_target_set := NOT ({side.target_is(f'OLD.{quote(side.pair.target)}')});\n"
+        "END IF;"
+    )
+
+
+def _left_alone(side: _Side) -> str:
+    """Return the condition that an INSERT which sets N did not set S, though S is not NULL: it has its default."""
+    if side.pair.default_unknown:
+        return "true"
+    if side.pair.default is None:
+        return "false"
+    return f"({side.source_is(f'({side.pair.default})::{side.pair.source_type}')})"
+
+
+def _target_only(side: _Side) -> str:
+    """On INSERT a row that is in step already stays as it is: a row that moves between partitions comes so."""
+    return (
+        "IF TG_OP = 'INSERT' THEN\n"
+        f"{_indent(_evaluate_up(side, guard=True))}\n"
+        "END IF;\n"
+        f"IF TG_OP = 'UPDATE' OR osc_failed OR NOT ({side.target_is(side.up)}) THEN\n"
+        f"{_indent(_carry_down(side))}\n"
+        "END IF;"
+    )
+
+
+def _neither(side: _Side) -> str:
+    """A row in step is left alone whoever touches it (I4); otherwise the truth decides."""
+    decide = _carry_up(side) if side.truth == "source" else _carry_down(side)
+    if side.pair.down is not None:
+        decide = (
+            f"{_evaluate_down(side, guard=True)}\n"
+            f"IF osc_failed OR NOT ({side.source_is(side.down)}) THEN\n{_indent(decide)}\nEND IF;"
+        )
+    return (
+        f"{_evaluate_up(side, guard=True)}\n"
+        f"IF osc_failed OR NOT ({side.target_is(side.up)}) THEN\n{_indent(decide)}\nEND IF;"
+    )
+
+
+def _carry_up(side: _Side) -> str:
+    """N := up(S). While S is the truth an ``up`` that raises leaves N NULL; afterwards the write is refused."""
+    guard = side.truth == "source" and not side.refuse
+    return f"{_evaluate_up(side, guard=guard)}\n{side.target} := {side.up};"
+
+
+def _carry_down(side: _Side) -> str:
+    """S := down(N). After switch a ``down`` that raises leaves S NULL; before, the write is refused: it would be lost."""
+    if side.pair.down is None:
+        return _no_way_down(side)
+    guard = side.truth == "target" and not side.refuse
+    return f"{_evaluate_down(side, guard=guard)}\n{side.source} := {side.down};"
+
+
+def _no_way_down(side: _Side) -> str:
+    if side.truth == "target":
+        return "NULL;  -- there is no way back for this value"
+    message = f"column {side.pair.target} cannot be written yet: nothing carries it to {side.pair.source}"
+    return (
+        f"RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',\n    MESSAGE = {literal(message)},\n"
+        "    HINT = 'Write the old column until the switch.';"
+    )
+
+
+def _evaluate_up(side: _Side, *, guard: bool) -> str:
+    pair = side.pair
+    block = pair.up_scope.in_function(_placeholder("up", side.n), side.up)
+    limit = pair.up_limit.format(value=side.source) if pair.up_limit else ""
+    return _evaluate(side.up, block, guard=guard, may_fail=pair.up_may_fail, limit=limit)
+
+
+def _evaluate_down(side: _Side, *, guard: bool) -> str:
+    pair = side.pair
+    assert pair.down_scope is not None
+    block = pair.down_scope.in_function(_placeholder("down", side.n), side.down)
+    limit = pair.down_limit.format(value=side.target) if pair.down_limit else ""
+    return _evaluate(side.down, block, guard=guard, may_fail=pair.down_may_fail, limit=limit)
+
+
+def _evaluate(variable: str, block: str, *, guard: bool, may_fail: bool, limit: str) -> str:
+    """Assign an expression to ``variable``; guarded, an expression that raises leaves NULL and ``osc_failed`` true.
+
+    A guard by exception block costs a subtransaction, so it is paid only where the expression can raise, and a
+    comparison takes its place where the limits of the type are all that can go wrong.
+    """
+    if not guard or not may_fail:
+        return f"osc_failed := false;\n{block}"
+    if limit:
+        return (
+            f"osc_failed := ({limit}) IS FALSE;\nIF osc_failed THEN\n    {variable} := NULL;\nELSE\n"
+            f"{_indent(block)}\nEND IF;"
+        )
+    return (
+        f"BEGIN\n    osc_failed := false;\n{_indent(block)}\n"
+        f"EXCEPTION WHEN OTHERS THEN\n    osc_failed := true;\n    {variable} := NULL;\nEND;"
+    )
+
+
+def _up_only_block(side: _Side) -> str:
+    """A column with only an ``up``: an INSERT that leaves it alone gets it, an unfilled row gets it when touched."""
+    untouched = side.target_is(f"OLD.{quote(side.pair.target)}")
+    return (
+        f"-- {_comment(side.pair.target)}\n"
+        f"IF {side.target} IS NULL AND (TG_OP = 'INSERT' OR {untouched}) THEN\n"
+        f"{_indent(_evaluate_up(side, guard=not side.refuse))}\n"
+        f"    {side.target} := {side.up};\n"
+        "END IF;"
+    )
+
+
+def _placeholder(kind: str, n: int) -> str:
+    return f"\x01{kind}{n}\x01"
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"    {line}" if line else line for line in text.split("\n"))
+
+
+def _comment(name: str) -> str:
+    return " ".join(name.split())

@@ -1,0 +1,88 @@
+"""The statements of verification: rows that are not in step, counted page by page without locks.
+
+Both columns of a pair are in one row version, so each page is consistent in itself; no long snapshot is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from osc.names import QName, quote
+from osc.sql import keyset
+from osc.sql.keyset import KeyColumn
+from osc.sql.rowscope import same
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A pair as verification sees it. ``up`` and ``down`` are ready for a query in which the table has its own name."""
+
+    source: str | None
+    target: str
+    source_type: str | None
+    target_type: str
+    up: str
+    down: str | None
+    source_image: bool
+    target_image: bool
+    never_null: bool = False
+
+
+def not_in_step(pairs: Sequence[Compared], me: str) -> str:
+    """Return the condition that a row is out of step in at least one pair.
+
+    In step: N is ``up(S)`` or S is ``down(N)``. A column with only an ``up`` is in step once it is not NULL where
+    ``up`` is not.
+    """
+    return "(" + "\n        OR ".join(f"NOT ({_in_step(pair, me)})" for pair in pairs) + ")"
+
+
+def _in_step(pair: Compared, me: str) -> str:
+    target = f"{me}.{quote(pair.target)}"
+    if pair.source is None:
+        return f"{target} IS NOT NULL" + ("" if pair.never_null else f" OR {pair.up} IS NULL")
+    by_up = same(target, f"{pair.up}::{pair.target_type}", image=pair.target_image)
+    if pair.down is None:
+        return by_up
+    source = f"{me}.{quote(pair.source)}"
+    by_down = same(source, f"{pair.down}::{pair.source_type}", image=pair.source_image)
+    return f"{by_up} OR {by_down}"
+
+
+def count(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared]) -> str:
+    """Return the count over the page of ``$2`` rows behind ``$1``: rows, mismatches, last key (NULL: no row)."""
+    me = quote(table.name)
+    names = ", ".join(f"{quote(column.name)}" for column in key)
+    return f"""WITH page AS MATERIALIZED (
+    SELECT {keyset.columns(key, me)}, {not_in_step(pairs, me)} AS osc_out
+    FROM ONLY {table.sql} AS {me}
+    WHERE {keyset.after(key, me)}
+    ORDER BY {keyset.order(key, me)} LIMIT $2
+)
+SELECT count(*) AS rows, count(*) FILTER (WHERE p.osc_out) AS mismatches,
+       (SELECT {keyset.as_cursor(key, "q")} FROM (SELECT {names} FROM page) AS q
+        ORDER BY {keyset.order(key, "q", descending=True)} LIMIT 1) AS last
+FROM page AS p"""
+
+
+def sample(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared]) -> str:
+    """Return the query for keys out of step in the same page, ``$3`` of them at most."""
+    me = quote(table.name)
+    return f"""SELECT {keyset.as_cursor(key, "p")} AS key
+FROM (
+    SELECT {keyset.columns(key, me)}, {not_in_step(pairs, me)} AS osc_out
+    FROM ONLY {table.sql} AS {me}
+    WHERE {keyset.after(key, me)}
+    ORDER BY {keyset.order(key, me)} LIMIT $2
+) AS p
+WHERE p.osc_out LIMIT $3"""
+
+
+def next_key(table: QName, key: Sequence[KeyColumn]) -> str:
+    """Return the query for the first key behind ``$1``, to step over a row whose expression raises."""
+    me = quote(table.name)
+    return (
+        f"SELECT {keyset.as_cursor(key, me)} AS key FROM ONLY {table.sql} AS {me}\n"
+        f"WHERE {keyset.after(key, me)} ORDER BY {keyset.order(key, me)} LIMIT 1"
+    )
