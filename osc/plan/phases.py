@@ -1,0 +1,185 @@
+"""What a plan says of its phases: gates, the author's own SQL, and how the backfill is paced."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, StringConstraints, Tag
+
+from osc.names import QName
+from osc.operations.expressions import SqlText, refusal
+from osc.plan.quantities import Between, Duration, Hours, Rate, Share, Size, Whole
+
+
+class Part(BaseModel):
+    """A frozen part of a plan that knows its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# -------------------------------------------------------------------------------------------- gates
+
+
+def _checked_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host:
+        raise refusal("V150", "an address begins with http:// or https:// and names a host")
+    if parts.username is not None or parts.password is not None:
+        raise refusal("V151", "an address in a plan must not carry a user or a password")
+    return text
+
+
+GateName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Url = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_checked_url)]
+FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+
+
+class _Choice(Part):
+    """A one-key mapping whose key says what it is."""
+
+    kind: ClassVar[str]
+
+    @property
+    def value(self) -> str:
+        return str(getattr(self, self.kind))
+
+
+class AckGate(_Choice):
+    """Somebody says that it is so: the application is live, writers comply."""
+
+    kind = "ack"
+    ack: GateName
+
+
+class ApprovalGate(_Choice):
+    """Somebody allows it, under stricter rules than an ack."""
+
+    kind = "approval"
+    approval: GateName
+
+
+class SqlGate(_Choice):
+    """A query whose one value is true when the way is open."""
+
+    kind = "sql"
+    sql: SqlText
+
+
+class HttpGate(_Choice):
+    """An address that answers 200 when the way is open."""
+
+    kind = "http"
+    http: Url
+
+
+class FileSign(_Choice):
+    """A file on the executor's machine; while it is there, the backfill rests."""
+
+    kind = "file"
+    file: FilePath
+
+
+def _only_key(*kinds: str) -> Discriminator:
+    def choose(value: Any) -> str | None:
+        if isinstance(value, _Choice):
+            return f"{value.kind} choice"
+        key = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else None
+        return f"{key} choice" if key in kinds else None
+
+    forms = ", ".join(f"{{{kind}: …}}" for kind in kinds)
+    context: dict[str, int | str | float] = {"message": f"exactly one of {forms} is expected here"}
+    return Discriminator(
+        choose, custom_error_type="V104", custom_error_message="{message}", custom_error_context=context
+    )
+
+
+# The tags hold a space, so that they are never mistaken for a key of the plan in the path of an error.
+Gate = Annotated[
+    Annotated[AckGate, Tag("ack choice")]
+    | Annotated[ApprovalGate, Tag("approval choice")]
+    | Annotated[SqlGate, Tag("sql choice")]
+    | Annotated[HttpGate, Tag("http choice")],
+    _only_key("ack", "approval", "sql", "http"),
+]
+PauseSign = Annotated[
+    Annotated[SqlGate, Tag("sql choice")]
+    | Annotated[HttpGate, Tag("http choice")]
+    | Annotated[FileSign, Tag("file choice")],
+    _only_key("sql", "http", "file"),
+]
+
+
+# ------------------------------------------------------------------------------------------- phases
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str | QName) else value
+
+
+class RunStatement(Part):
+    """A statement of the author, run after the operations' steps of its phase and undone before them."""
+
+    sql: SqlText
+    undo: SqlText | None = None
+    """The statement that takes it back; without it the way back ends here."""
+    lock: Annotated[tuple[QName, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = ()
+    """Tables to be locked (ACCESS EXCLUSIVE, through the lock gate) before the statement runs."""
+
+
+Wait = Annotated[Duration, Between("0s", "365d")]
+
+
+class PhaseSettings(Part):
+    """What every phase may say: its gates and its own statements."""
+
+    require: tuple[Gate, ...] = ()
+    """Gates that must be open before the phase begins."""
+    after: Wait | None = None
+    """Time that must have gone by since the end of the previous phase."""
+    hours: Hours | None = None
+    """When it may begin."""
+    run: tuple[RunStatement, ...] = ()
+
+
+class BackfillSettings(PhaseSettings):
+    """How the backfill is walked, paced and held back; what is not given is left to the engine."""
+
+    batch_target: Annotated[Duration, Between("10ms", "2s")] | None = None
+    """Time one batch should take."""
+    parallel: Annotated[int | Literal["auto"], Whole(1, 64, ("auto",))] | None = None
+    """Lanes that walk at the same time."""
+    walk: Literal["keyset", "blocks", "auto"] | None = None
+    waves: Annotated[int | Literal["auto"], Whole(1, 64, ("auto",))] | None = None
+    speed: Share | None = None
+    """Share of the time spent working; the rest is rest."""
+    triggers: Literal["refuse", "fire", "skip"] | None = None
+    """What becomes of the application's own triggers that the fill would fire."""
+    max_replica_lag: Annotated[Duration, Between("10ms", "1d")] | None = None
+    max_slot_wal: Annotated[Size, Between("1MB", "100TB")] | None = None
+    max_wal_rate: Annotated[Rate, Between("1kB/s", "100GB/s")] | None = None
+    max_active: Annotated[int, Whole(1, 10_000, code="V142")] | None = None
+    """Active sessions above which it rests."""
+    pause_when: tuple[PauseSign, ...] = ()
+
+
+class SwitchSettings(PhaseSettings):
+    """How the switch is done."""
+
+    per_table: bool = False
+    """One transaction a table instead of one for all."""
+
+
+class ContractSettings(PhaseSettings):
+    """When the old objects go."""
+
+    keep_for: Wait | None = None
+    """Time between retiring the old objects and dropping them."""
+
+
+PACING = frozenset(BackfillSettings.model_fields) - frozenset(PhaseSettings.model_fields) - {"triggers"}
+"""Settings that only change how fast the backfill goes: they may be edited at any time and are not hashed."""
