@@ -1,0 +1,81 @@
+"""Gates that were opened: early acks count, repeats do nothing, approvals belong to one program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from osc.errors import Conflict
+from osc.state import changes
+from osc.state.queries import Queries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from psycopg import AsyncConnection
+
+    from osc.program.phase import Phase
+    from osc.state.changes import Change
+
+_queries = Queries("gates.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """A gate somebody opened. An approval counts only while `program_hash` is that of the change."""
+
+    change: int
+    gate: str
+    opened_by: str
+    role: str
+    """The session's role as the server knows it: what four-eyes rules compare."""
+    opened_at: datetime
+    opened_s_ago: float
+    program_hash: str
+    reason: str
+
+
+async def open_gate(conn: AsyncConnection[Any], change: Change, gate: str, *, who: str, reason: str = "") -> bool:
+    """Open the gate for the program of `change`; False, and nothing changed, if it is open for it already.
+
+    Raises Conflict if the change is done or rolled back.
+    """
+    if not change.open:
+        raise Conflict(f"{change.id} is {change.state}; nothing was changed", facts={"state": change.state})
+    data = Jsonb({"gate": gate, "program_hash": change.program_hash, "reason": reason})
+    row = await _queries.one(
+        conn, "open_gate", change=change.number, gate=gate, who=who, program_hash=change.program_hash,
+        reason=reason, data=data,
+    )  # fmt: skip
+    return row is not None
+
+
+async def revoke_gate(
+    conn: AsyncConnection[Any], change: Change, gate: str, phase: Phase, *, who: str, reason: str = ""
+) -> bool:
+    """Close the gate of `phase` again; False if it was not open. Raises Conflict once the phase has begun."""
+    data = Jsonb({"gate": gate, "reason": reason})
+    row = await _queries.one(conn, "revoke_gate", change=change.number, gate=gate, phase=phase, who=who, data=data)
+    if row is None and phase in await changes.phases(conn, change.number):
+        raise Conflict(
+            f"phase {phase} of {change.id} has begun, so {gate} cannot be revoked; nothing was changed",
+            hint="pause it, or roll it back",
+            facts={"phase": phase, "gate": gate},
+        )
+    return row is not None
+
+
+async def opened(conn: AsyncConnection[Any], change: int) -> dict[str, OpenGate]:
+    """Return the gates that are open, by name; only reads."""
+    return (await opened_of(conn, [change])).get(change, {})
+
+
+async def opened_of(conn: AsyncConnection[Any], numbers: Sequence[int]) -> dict[int, dict[str, OpenGate]]:
+    """Return the gates that are open, by number of the change and name; only reads."""
+    found: dict[int, dict[str, OpenGate]] = {}
+    for row in await _queries.all(conn, "opened", changes=list(numbers)):
+        found.setdefault(row["change"], {})[row["gate"]] = OpenGate(**row)
+    return found

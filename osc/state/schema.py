@@ -1,0 +1,175 @@
+"""Schema `osc`: create it, migrate it, and refuse one that is not ours, is newer or was copied.
+
+Executors that start at the same moment sort themselves out by ordinary locks; no advisory lock is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal, LiteralString
+
+from psycopg import errors, sql
+
+from osc.errors import TryAgainLater
+from osc.state.queries import Queries
+from osc.state.refusals import CopiedDatabase, DamagedState, ForeignSchema, NewerState
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+_ATTEMPTS_MAX = 20
+_FILE = re.compile(r"(\d{4})_\w+\.sql")
+_queries = Queries("schema.sql")
+
+# What a racing executor makes us see; look again, then go on from where it got to.
+_RACED = (
+    errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.DuplicateObject,
+    errors.DuplicateFunction, errors.SerializationFailure, errors.LockNotAvailable, errors.DeadlockDetected,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file; after it the state has version `version`."""
+
+    version: int
+    text: LiteralString
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Return the migrations this program knows, in order; their numbers are 1, 2, 3 and so on."""
+    files = resources.files("osc.state").joinpath("migrations").iterdir()
+    found = [
+        Migration(int(match[1]), file.read_text("utf-8")) for file in files if (match := _FILE.fullmatch(file.name))
+    ]
+    found.sort(key=lambda one: one.version)
+    assert [one.version for one in found] == list(range(1, len(found) + 1)), "migrations have gaps"
+    return tuple(found)
+
+
+def known_version() -> int:
+    """Return the newest version of the state that this program knows."""
+    return migrations()[-1].version
+
+
+@cache
+def known_tables() -> frozenset[str]:
+    """Return the tables the state has at the newest version."""
+    return frozenset(name for one in migrations() for name in re.findall(r"CREATE TABLE osc\.(\w+)", one.text))
+
+
+async def schema_state(conn: AsyncConnection[Any]) -> Literal["absent", "current", "older", "newer"]:
+    """Say how the state in this database relates to this program. Only reads; takes no lock but ACCESS SHARE.
+
+    "absent" is also said of a schema `osc` that is not ours.
+    """
+    found = await _queries.one(conn, "look")
+    if found is None or not found["has_meta"]:
+        return "absent"
+    version: int = await _queries.value(conn, "version") or 0
+    if version == known_version():
+        return "current"
+    return "older" if version < known_version() else "newer"
+
+
+async def ensure_schema(conn: AsyncConnection[Any]) -> None:
+    """Create or migrate schema `osc`; after it the state is of this program's version and of this database.
+
+    `conn` is in autocommit and in no transaction. Any number of executors may call it at once. Nothing is
+    changed when it raises: ForeignSchema (S101: squatted, or with objects of others in it), NewerState
+    (S102), CopiedDatabase (S103), DamagedState (S105: tables missing), TryAgainLater (others hold its locks).
+    """
+    for _ in range(_ATTEMPTS_MAX):
+        version, owner = await _inspect(conn)
+        if version == known_version():
+            return
+        try:
+            await _migrate(conn, migrations()[version or 0], version, owner)
+        except _RACED:
+            continue
+    raise TryAgainLater("schema osc is being changed by others; nothing was changed", hint="run the same command again")
+
+
+async def _inspect(conn: AsyncConnection[Any]) -> tuple[int | None, str | None]:
+    """Return the version (None: no tables yet) and the owner to become (None: none); raise the refusals."""
+    found = await _queries.one(conn, "look")
+    if found is None:
+        return None, None
+    _refuse_foreign(found)
+    owner = None if found["owner_is_me"] else str(found["owner"])
+    if not found["has_meta"]:
+        return None, owner
+    return await _checked_version(conn, set(found["tables"])), owner
+
+
+def _refuse_foreign(found: dict[str, Any]) -> None:
+    facts = {"owner": found["owner"]}
+    if not found["owner_is_ours"]:
+        raise ForeignSchema(
+            f"schema osc belongs to role {found['owner']}, not the current role; nothing was changed",
+            hint=f"connect as {found['owner']}, or drop the schema if it is none of osc's",
+            facts=facts,
+        )
+    if found["holds_something"] and not found["has_meta"]:
+        raise ForeignSchema(
+            "schema osc holds objects but not osc's state; nothing was changed",
+            hint="rename or drop it: osc keeps its state in a schema of its own",
+            facts=facts,
+        )
+    strangers = [*found["foreign_objects"], *found["extra_triggers"]]
+    if strangers:
+        raise ForeignSchema(
+            f"schema osc holds what osc did not put there: {', '.join(strangers)}; nothing was changed",
+            hint="find out who made it, and drop it",
+            facts={**facts, "objects": strangers},
+        )
+
+
+async def _checked_version(conn: AsyncConnection[Any], tables: set[str]) -> int:
+    row = await _queries.one(conn, "meta")
+    if row is None:
+        raise DamagedState("osc.meta has lost its row; nothing was changed", hint="run osc doctor")
+    version = int(row["schema_version"])
+    if version > known_version():
+        raise NewerState(
+            f"the state was written by a newer osc: version {version}, this one knows {known_version()}; "
+            "nothing was changed",
+            hint="use the newer osc",
+            facts={"version": version, "known": known_version()},
+        )
+    if not (row["same_server"] and row["same_database"]):
+        raise CopiedDatabase(
+            "the state was made for another database: this one is a copy, or was restored or upgraded; "
+            "nothing was changed",
+            hint="if this is the database that the changes are to go on in, run osc adopt",
+            facts={"same_server": row["same_server"], "same_database": row["same_database"]},
+        )
+    missing = sorted(known_tables() - tables)
+    if version == known_version() and missing:
+        raise DamagedState(
+            f"tables of the state are missing: {', '.join(missing)}; nothing was changed",
+            hint="run osc doctor",
+            facts={"missing": missing},
+        )
+    return version
+
+
+async def _migrate(conn: AsyncConnection[Any], migration: Migration, before: int | None, owner: str | None) -> None:
+    """Run one migration and its bump of the version as one message in one transaction."""
+    parts: list[sql.Composable] = [sql.SQL(_queries.text("begin"))]
+    if owner is not None:
+        parts.append(sql.SQL(_queries.text("become_owner")).format(owner=sql.Identifier(owner)))
+    if before is not None:
+        parts.append(sql.SQL(_queries.text("lock")).format(before=before))
+    elif await _queries.one(conn, "look") is None:
+        parts.append(sql.SQL(_queries.text("create_schema")))
+    parts += [sql.SQL(migration.text), sql.SQL(_queries.text("commit")).format(version=migration.version)]
+    try:
+        await conn.execute(sql.SQL("\n").join(parts))
+    except BaseException:
+        await conn.rollback()
+        raise

@@ -1,0 +1,77 @@
+"""Verification passes and their verdicts. How fresh a verdict is counts from the beginning of its pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from osc.errors import Conflict
+from osc.state import changes
+from osc.state.queries import Queries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from psycopg import AsyncConnection
+
+_queries = Queries("verifications.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A finished pass over a table: rows looked at, rows not in step, and keys of some of those."""
+
+    verification: int
+    change: int
+    step: str
+    started_at: datetime
+    finished_at: datetime
+    rows: int
+    mismatches: int
+    sample: list[list[str]]
+    started_s_ago: float
+    """What freshness is judged by: a row seen early may have changed since the pass began."""
+
+
+async def begin(conn: AsyncConnection[Any], change: int, step: str, epoch: int) -> int:
+    """Record that a pass begins and return its number; raise LeaseLost if `epoch` does not lead."""
+    number: int | None = await _queries.value(conn, "begin", change=change, step=step, epoch=epoch)
+    if number is None:
+        await changes.refuse(conn, change, epoch, f"verify {step}")
+    assert number is not None
+    return number
+
+
+async def finish(
+    conn: AsyncConnection[Any],
+    verification: int,
+    *,
+    rows: int,
+    mismatches: int,
+    sample: Sequence[Sequence[str]] = (),
+) -> None:
+    """Record the verdict of a pass, once; raise Conflict if it has one or its pass no longer counts."""
+    row = await _queries.one(
+        conn, "finish", verification=verification, rows=rows, mismatches=mismatches,
+        sample=Jsonb([list(key) for key in sample]),
+    )  # fmt: skip
+    if row is None:
+        raise Conflict(f"verification {verification} is over already; nothing was changed", hint="verify again")
+
+
+async def latest(conn: AsyncConnection[Any], change: int) -> dict[str, Verification]:
+    """Return the newest finished pass of each step of a change; only reads."""
+    return {one.step: one for one in await latest_of(conn, [change])}
+
+
+async def latest_of(conn: AsyncConnection[Any], numbers: Sequence[int]) -> list[Verification]:
+    """Return the newest finished pass of each step, of several changes; only reads."""
+    return [Verification(**row) for row in await _queries.all(conn, "latest", changes=list(numbers))]
+
+
+async def outdate(conn: AsyncConnection[Any], change: int, step: str) -> None:
+    """Forget the passes of a step, running ones too: none of them vouches for what is there now."""
+    await _queries.run(conn, "outdate", change=change, step=step)

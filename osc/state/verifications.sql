@@ -1,0 +1,27 @@
+-- Verdicts of verification passes; only a finished one counts.
+
+-- name: begin
+WITH leader AS MATERIALIZED (
+    SELECT l.change FROM osc.lease AS l WHERE l.change = %(change)s AND l.epoch = %(epoch)s FOR SHARE
+)
+INSERT INTO osc.verification (change, step) SELECT leader.change, %(step)s FROM leader
+RETURNING verification
+
+-- name: finish
+-- A finished pass is never written again.
+UPDATE osc.verification AS v
+   SET finished_at = clock_timestamp(), rows = %(rows)s, mismatches = %(mismatches)s, sample = %(sample)s
+ WHERE v.verification = %(verification)s AND v.finished_at IS NULL
+RETURNING v.verification
+
+-- name: latest
+SELECT DISTINCT ON (v.change, v.step)
+       v.verification, v.change, v.step, v.started_at, v.finished_at, v.rows, v.mismatches, v.sample,
+       extract(epoch FROM clock_timestamp() - v.started_at)::float8 AS started_s_ago
+  FROM osc.verification AS v
+ WHERE v.change = ANY (%(changes)s::bigint[]) AND v.finished_at IS NOT NULL
+ ORDER BY v.change, v.step, v.verification DESC
+
+-- name: outdate
+-- After something that the passes so far cannot vouch for (an undo of the fill, say).
+DELETE FROM osc.verification AS v WHERE v.change = %(change)s AND v.step = %(step)s
