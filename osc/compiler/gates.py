@@ -1,0 +1,49 @@
+"""Gates of a plan: as declared for people, and as the first steps of their phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from osc.plan.model import Plan
+from osc.plan.phases import AckGate, ApprovalGate, HttpGate, SqlGate
+from osc.program import Gate, GateStep, Phase
+
+
+def declared(plan: Plan) -> tuple[Gate, ...]:
+    """Return every gate of ``plan`` with its phase."""
+    return tuple(
+        Gate(phase=step.phase, kind=step.gate_kind, name=step.gate) for phase in Phase for step in steps(plan, phase)
+    )
+
+
+def steps(plan: Plan, phase: Phase) -> Iterator[GateStep]:
+    """Yield the gate steps that stand before everything else in ``phase``."""
+    settings = plan.phase(phase)
+    if settings.after is not None and settings.after.amount:
+        seconds = round(settings.after.seconds)
+        yield GateStep(id="gate.after", phase=phase, gate_kind="after", gate=f"after-{phase.value}", seconds=seconds,
+                       title=f"Wait until {settings.after} after the end of the phase before")  # fmt: skip
+    if settings.hours is not None:
+        yield GateStep(id="gate.hours", phase=phase, gate_kind="hours", gate=f"hours-{phase.value}", hours=str(settings.hours),
+                       days=tuple(sorted(settings.hours.days)), since=settings.hours.since, until=settings.hours.until,
+                       zone=settings.hours.zone,
+                       title=f"Begin only in these hours: {settings.hours}")  # fmt: skip
+    for number, gate in enumerate(settings.require, 1):
+        match gate:
+            case AckGate(ack=name):
+                yield GateStep(
+                    id=f"gate.ack.{name}",
+                    phase=phase,
+                    gate_kind="ack",
+                    gate=name,
+                    title=f"Somebody says: {name} (osc ack)",
+                )
+            case ApprovalGate(approval=name):
+                yield GateStep(id=f"gate.approval.{name}", phase=phase, gate_kind="approval", gate=name,
+                               title=f"Approval by {name} (osc ack)")  # fmt: skip
+            case SqlGate(sql=sql):
+                yield GateStep(id=f"gate.sql.{number}", phase=phase, gate_kind="sql", gate=f"sql-{phase.value}-{number}", sql=str(sql),
+                               title="A query answers true")  # fmt: skip
+            case HttpGate(http=url):
+                yield GateStep(id=f"gate.http.{number}", phase=phase, gate_kind="http", gate=f"http-{phase.value}-{number}", url=url,
+                               title=f"{url} answers 200")  # fmt: skip

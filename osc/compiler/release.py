@@ -1,0 +1,67 @@
+"""What a Program promises the releases of the application: from when, until when, and where there is no way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from osc.operations.parts import Pair, Part
+from osc.program import DdlStep, Phase, Program, SqlStep
+
+
+def promises(program: Program, parts: Sequence[Part]) -> dict[str, Any]:
+    """Return the fields of ``program`` that tell people when which application works."""
+    pairs = [part for part in parts if isinstance(part, Pair)]
+    replaced = [pair for pair in pairs if pair.source is not None]
+    last = _first_final(program)
+    return {
+        "new_application_from": _new_from(pairs, replaced),
+        "old_application_until": "contract" if replaced else "it keeps working",
+        "point_of_no_return": last.id if last else "none",
+        "one_way_after": last.phase if last and last.phase is not Phase.CONTRACT else _one_way(replaced),
+        "notes": tuple(_notes(pairs, replaced)),
+    }
+
+
+def _new_from(pairs: Sequence[Pair], replaced: Sequence[Pair]) -> str:
+    if not pairs:
+        return "expand"
+    if any(pair.same_name for pair in replaced):
+        return "switch (until then it must accept the old type)"
+    return "backfill, as soon as the fill is verified (absolute writes: from dual_write)"
+
+
+def _first_final(program: Program) -> DdlStep | SqlStep | None:
+    for step in program.steps():
+        if isinstance(step, DdlStep | SqlStep) and step.undo is None:
+            return step
+    return None
+
+
+def _one_way(replaced: Sequence[Pair]) -> Phase | None:
+    return Phase.SWITCH if any(pair.down is None for pair in replaced) else None
+
+
+def _notes(pairs: Sequence[Pair], replaced: Sequence[Pair]) -> list[str]:
+    notes = []
+    for pair in pairs:
+        if pair.target != pair.final:
+            notes.append(
+                f"Until contract {pair.table} has the helper column {pair.target}: SELECT * shows it, and COPY or INSERT without "
+                "a column list meets it."
+            )
+            notes.append(f"{pair.table}.{pair.final} will be the last column of the table.")
+        else:
+            notes.append(
+                f"{pair.table} gets the column {pair.target}: COPY and INSERT without a column list meet it from expand on."
+            )
+    if replaced:
+        notes.append(
+            "A statement prepared on SELECT * or on a changed column fails once per connection (0A000) when the table changes."
+        )
+    notes += [
+        f"{pair.table}.{pair.final} has no way back after switch (down: none)."
+        for pair in replaced
+        if pair.down is None
+    ]
+    return notes

@@ -1,0 +1,235 @@
+"""All pairs of a table as one trigger, one fill and one verification: which names hold before and after switch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from osc.catalog import Catalog, Table, Trigger
+from osc.names import QName, generated, quote
+from osc.operations import defaults
+from osc.operations.parts import Pair, Part
+from osc.operations.tokens import identifiers
+from osc.plan.model import Plan
+from osc.sql import sync
+from osc.sql.batch import Filled
+from osc.sql.keyset import KeyColumn
+from osc.sql.rowscope import Scope
+from osc.sql.sync import SyncPair, Truth
+from osc.sql.verification import Compared
+
+
+class Moment(Enum):
+    """When in a change: which side is the truth, and which names the columns have."""
+
+    BEFORE = "before switch"
+    SWITCHED = "after switch"
+    RETIRED = "after the old column was put out of reach"
+
+    @property
+    def truth(self) -> Truth:
+        return "source" if self is Moment.BEFORE else "target"
+
+
+FUNCTION_CONFIG = "search_path=pg_catalog, pg_temp"
+"""proconfig of every function osc makes, as the catalog stores it."""
+
+
+@dataclass(frozen=True)
+class TablePairs:
+    """The pairs of one table, and the names of what keeps them in step.
+
+    The trigger's name begins with ``~``, which sorts behind every letter: BEFORE triggers fire in the byte order of
+    their names, and ours must see what the others made of the row (F45).
+    """
+
+    plan_id: str
+    table: Table
+    pairs: tuple[Pair, ...]
+    fire: str
+
+    @property
+    def name(self) -> QName:
+        return self.table.name
+
+    @property
+    def synced(self) -> tuple[Pair, ...]:
+        return tuple(pair for pair in self.pairs if pair.trigger)
+
+    @property
+    def function(self) -> QName:
+        return QName(self.name.schema, generated("sync", self.name.name, self.plan_id))
+
+    @property
+    def trigger(self) -> str:
+        return generated("sync", self.name.name, self.plan_id, prefix="~osc")
+
+    @property
+    def restore_function(self) -> QName:
+        return QName(self.name.schema, generated("restore", self.name.name, self.plan_id))
+
+    @property
+    def restore_trigger(self) -> str:
+        return generated("z_restore", self.name.name, self.plan_id, prefix="~osc")
+
+    @property
+    def comment(self) -> str:
+        return f"osc:{self.plan_id}"
+
+    @property
+    def restores(self) -> bool:
+        """Whether the table has BEFORE UPDATE row triggers of its own, whose effects on a filled row are put back."""
+        return any(
+            one.before and one.row and "update" in one.events and one.enabled in "OA" for one in self.table.triggers
+        )
+
+    @property
+    def key(self) -> tuple[KeyColumn, ...]:
+        index = self.table.paging_key()
+        assert index is not None  # an objection otherwise
+        columns = [self.table.column(name or "") for name in index.columns]
+        collations = index.collations or (None,) * len(columns)
+        return tuple(
+            KeyColumn(name=column.name, type=column.type, collation=collation)
+            for column, collation in zip(columns, collations, strict=True)
+            if column is not None
+        )
+
+    def function_sql(self, moment: Moment) -> tuple[str, str]:
+        """Return the statements that make the trigger function for ``moment``, with the names that hold then."""
+        pairs = [_sync_pair(pair, self, moment) for pair in self.synced]
+        return sync.create_function(self.function, pairs, truth=moment.truth, comment=self.comment)
+
+    def body(self, moment: Moment) -> str:
+        """Return the function's body, as pg_proc.prosrc will hold it."""
+        return sync.function_body([_sync_pair(pair, self, moment) for pair in self.synced], truth=moment.truth)
+
+    def trigger_value(self, moment: Moment) -> Trigger:
+        """Return the trigger as a Catalog will show it."""
+        digest = hashlib.md5((self.body(moment) + FUNCTION_CONFIG).encode(), usedforsecurity=False).hexdigest()
+        return Trigger(name=self.trigger, function=self.function, function_hash=digest, before=True, row=True,
+                       events=("insert", "update"), enabled="A", ours=True)  # fmt: skip
+
+    def restore_value(self) -> Trigger:
+        """Return the restoring trigger as a Catalog will show it."""
+        return Trigger(name=self.restore_trigger, function=self.restore_function, before=True, row=True,
+                       events=("update",), enabled="A", ours=True)  # fmt: skip
+
+    def filled(self) -> tuple[Filled, ...]:
+        """Return the columns to fill, by the names that hold before switch."""
+        return tuple(
+            Filled(
+                pair.target, _scope(pair, self, Moment.BEFORE).in_query(pair.up, _alias(self.name)), pair.up_never_null
+            )
+            for pair in self.pairs
+        )
+
+    def compared(self, moment: Moment) -> tuple[Compared, ...]:
+        """Return the pairs as verification sees them at ``moment``."""
+        return tuple(_compared(pair, self, moment) for pair in self.pairs)
+
+
+def pairs_by_table(parts: Sequence[Part], catalog: Catalog, plan: Plan) -> tuple[TablePairs, ...]:
+    """Return the pairs of ``parts``, table by table in the order they come first."""
+    pairs = [part for part in parts if isinstance(part, Pair)]
+    fire = plan.backfill.triggers or "refuse"
+    found = []
+    for name in dict.fromkeys(pair.table for pair in pairs):
+        table = catalog.table(name)
+        assert table is not None  # an objection otherwise
+        found.append(TablePairs(plan.id, table, tuple(pair for pair in pairs if pair.table == name), fire))
+    return tuple(found)
+
+
+def _alias(name: QName) -> str:
+    return quote(name.name)
+
+
+def _names_now(pairs: TablePairs, moment: Moment) -> dict[str, str]:
+    """Return, for each name the old row's columns have in the plan, the physical column now."""
+    names = {column.name: column.name for column in pairs.table.columns if not column.generated}
+    for pair in pairs.pairs:
+        if not pair.same_name:
+            names[pair.final] = pair.target
+        if pair.source is not None:
+            names[pair.source] = _now(pair, moment)[0] or pair.source
+    return names
+
+
+def _scope(pair: Pair, pairs: TablePairs, moment: Moment) -> Scope:
+    """Return where ``up`` reads: the old row, every column by its old name."""
+    return _narrow(pair.up, _names_now(pairs, moment), pairs)
+
+
+def _down_scope(pair: Pair, pairs: TablePairs, moment: Moment) -> Scope:
+    """Return where ``down`` reads: the new row, in which N has its final name and the old column's is gone."""
+    names = _names_now(pairs, moment)
+    names[pair.final] = _now(pair, moment)[1]
+    return _narrow(pair.down or "", names, pairs, {pair.final: pair.target_type})
+
+
+def _narrow(expression: str, names: dict[str, str], pairs: TablePairs, types: dict[str, str] | None = None) -> Scope:
+    """Keep the columns whose names stand in the expression: others may be dropped by anybody without breaking it."""
+    words = identifiers(expression)
+    used = {name: now for name, now in names.items() if name in words}
+    return Scope(pairs.name.name, used, {name: (types or {}).get(name) or _declared(name, pairs) for name in used})
+
+
+def _declared(name: str, pairs: TablePairs) -> str:
+    column = pairs.table.column(name)
+    if column is None:
+        return next(pair.target_type for pair in pairs.pairs if pair.final == name)
+    return column.type + (f" COLLATE {column.collation}" if column.collation else "")
+
+
+def _now(pair: Pair, moment: Moment) -> tuple[str | None, str]:
+    """Return the physical names of S and N."""
+    if pair.same_name:
+        return (pair.source, pair.target) if moment is Moment.BEFORE else (pair.retired, pair.final)
+    if pair.source is None or moment is not Moment.RETIRED:
+        return pair.source, pair.target
+    return pair.retired, pair.target
+
+
+def _sync_pair(pair: Pair, pairs: TablePairs, moment: Moment) -> SyncPair:
+    source, target = _now(pair, moment)
+    known = pair.source_default is not None and defaults.comparable(pair.source_default)
+    # Where nobody can write S any more its default is gone, too.
+    has_default = pair.source_default is not None and source == pair.source
+    return SyncPair(
+        source=source,
+        target=target,
+        source_type=pair.source_type,
+        target_type=pair.target_type,
+        up=pair.up,
+        up_scope=_scope(pair, pairs, moment),
+        down=pair.down,
+        down_scope=_down_scope(pair, pairs, moment) if pair.down is not None else None,
+        default=pair.source_default if has_default and known else None,
+        default_unknown=has_default and not known,
+        source_image=pair.source_image,
+        target_image=pair.target_image,
+        up_may_fail=pair.up_may_fail,
+        down_may_fail=pair.down_may_fail,
+        up_limit=pair.up_limit,
+        down_limit=pair.down_limit,
+    )
+
+
+def _compared(pair: Pair, pairs: TablePairs, moment: Moment) -> Compared:
+    source, target = _now(pair, moment)
+    alias = _alias(pairs.name)
+    down = _down_scope(pair, pairs, moment).in_query(pair.down, alias) if pair.down is not None else None
+    return Compared(
+        source=source,
+        target=target,
+        source_type=pair.source_type,
+        target_type=pair.target_type,
+        up=_scope(pair, pairs, moment).in_query(pair.up, alias),
+        down=down,
+        source_image=pair.source_image,
+        target_image=pair.target_image,
+        never_null=pair.up_never_null,
+    )
