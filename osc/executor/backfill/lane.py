@@ -1,0 +1,188 @@
+"""One lane: walks a slice batch by batch, never waits long for a row, names rows that cannot be filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import AsyncRawCursor
+
+from osc.errors import Conflict, LeaseLost, StepFailed
+from osc.executor.backfill.sizing import BatchSize
+from osc.executor.handlers.transaction import explain
+from osc.executor.lead import Lead
+from osc.failpoints import failpoint
+from osc.pg.outcome import Outcome, classify, sqlstate_of
+from osc.pg.session import Connection, within
+from osc.program import FillStep
+from osc.state import slices
+from osc.state.slices import Slice
+
+Row = tuple[Any, ...]
+
+
+@dataclass
+class Lane:
+    """A walk over one slice on one session. ``seq`` and ``cursor`` are those of the slice row after the last batch."""
+
+    lead: Lead
+    step: FillStep
+    slice: Slice
+    conn: Connection
+    size: BatchSize
+    speed: float = 1.0
+    skip_windows: int = 0
+    """So many windows more go with SKIP LOCKED before a plain one is tried."""
+    skip_next: int = 0
+    small_until: int = 0
+    """Bisecting for a poison row: so many batches stay small before they grow again."""
+    filled: int = 0
+    skipped: int = 0
+    poison: int = 0
+    seq: int = field(init=False)
+    cursor: list[str] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
+        self.skip_next = self.lead.settings.skip_windows_first
+
+    async def batch(self) -> tuple[bool, int]:
+        """Do one batch; return whether the slice is finished and how many rows it looked at.
+
+        A miss (locked rows, time up) moves nothing and makes the next windows skip what is locked (I14, F40).
+        """
+        skipping = self.skip_windows > 0
+        await failpoint("batch.before")
+        begun = self.lead.clock.monotonic()
+        try:
+            row = await self._next(self.step.skipping if skipping else self.step.batch, self.size.rows)
+        except psycopg.Error as error:
+            return await self._missed(error, skipping=skipping)
+        await failpoint("batch.after")
+        if row is None:
+            return await self._find_out()
+        took_ms = (self.lead.clock.monotonic() - begun) * 1000
+        finished, rows = await self._moved(row)
+        self._learn(rows, took_ms, skipping=skipping)
+        await self._rest(took_ms)
+        return finished, rows
+
+    async def revisit(self, lo: list[str] | None, hi: list[str] | None, note: int) -> int | None:
+        """Visit a window again, both ends included; return how many rows were still locked, ``None`` if it must be asked again.
+
+        Raises the server's error for a row that cannot be filled.
+        """
+        row = await self._execute(self.step.revisit, 0, lo, hi, note)
+        if row is None:
+            await self._find_out()
+            return None
+        self.seq += 1
+        self.filled += row[0]
+        return int(row[1])
+
+    async def _next(self, sql: str, limit: int, *extra: object) -> Row | None:
+        """Execute a statement on the window behind the cursor."""
+        return await self._execute(sql, limit, self.cursor, self.slice.hi, *extra)
+
+    async def _execute(
+        self, sql: str, limit: int, lo: list[str] | None, hi: list[str] | None, *extra: object
+    ) -> Row | None:
+        params = [lo, hi, limit, self.slice.slice, self.slice.epoch, self.seq, *extra]
+        return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
+
+    async def _moved(self, row: Row) -> tuple[bool, int]:
+        self.cursor, finished, rows, filled, skipped = row[0], bool(row[1]), int(row[2]), int(row[3]), int(row[4])
+        self.seq += 1
+        self.filled += filled
+        self.skipped += skipped
+        return finished, rows
+
+    def _learn(self, rows: int, took_ms: float, *, skipping: bool) -> None:
+        if skipping:
+            self.skip_windows -= 1
+        elif self.skip_next > self.lead.settings.skip_windows_first:
+            self.skip_next = max(self.lead.settings.skip_windows_first, self.skip_next // 2)
+        if self.small_until > 0:
+            self.small_until -= 1
+            return
+        self.size.took(rows=rows, ms=took_ms)
+
+    async def _rest(self, took_ms: float) -> None:
+        if self.speed < 1.0:
+            await self.lead.clock.sleep(took_ms / 1000 * (1 - self.speed) / self.speed)
+
+    async def _missed(self, error: psycopg.Error, *, skipping: bool) -> tuple[bool, int]:
+        outcome = classify(error, during="transaction")
+        if outcome in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):
+            if skipping or outcome is Outcome.CANCELLED:
+                self.size.halve()
+            self.skip_windows = self.skip_next
+            self.skip_next = min(self.skip_next * 2, self.lead.settings.skip_windows_max)
+            return False, 0
+        if outcome is Outcome.TRANSIENT:
+            await self.lead.clock.sleep(self.lead.settings.transient_pause_first_s)
+            return False, 0
+        if is_poison(error):
+            return await self._bisect(error)
+        if outcome in (Outcome.AMBIGUOUS, Outcome.UNREACHABLE):
+            raise error
+        raise explain(self.step.title, error) from error
+
+    async def _bisect(self, error: psycopg.Error) -> tuple[bool, int]:
+        """Close in on the row that cannot be filled; alone in its batch it is named and passed over (I9)."""
+        if self.size.rows > 1:
+            self.size.halve()
+            self.small_until = max(self.small_until, 4)
+            return False, 0
+        message = error.diag.message_primary or ""
+        row = await self._next(self.step.pass_over, 1, sqlstate_of(error), message)
+        if row is None:
+            return await self._find_out()
+        self.poison += 1
+        if self.poison > self.lead.settings.poison_rows_max:
+            raise StepFailed(
+                f"{self.step.title}: more than {self.lead.settings.poison_rows_max} rows cannot be filled; the last says: {message}",
+                hint="the expression does not fit the data: osc rollback, then mend the plan",
+            )
+        self.small_until = 0
+        return await self._moved(row)
+
+    async def _find_out(self) -> tuple[bool, int]:
+        """A batch that wrote nothing says so by no row; the slice row tells why."""
+        now = await self.lead.ask(slices.get(self.lead.control, self.slice.slice))
+        if now.epoch != self.slice.epoch:
+            raise LeaseLost("another executor walks this slice now; this one stopped and wrote nothing more")
+        if now.finished:
+            return True, 0
+        if now.seq != self.seq:
+            # A reply of ours was lost although its batch was committed: the row, not the reply, is the truth.
+            self.seq, self.cursor = now.seq, now.cursor or now.lo
+            return False, 0
+        await self.lead.may_go_on()  # stays while paused
+        if not await self._guarded():
+            raise Conflict(
+                f"the sync trigger of {self.step.table} is missing or disabled, so rows fall out of step; the fill stopped",
+                hint=f"put it back (ALTER TABLE … ENABLE ALWAYS TRIGGER) and osc advance {self.lead.change.id}, or roll back",
+            )
+        return False, 0
+
+    async def _guarded(self) -> bool:
+        row = await within(
+            self.lead.control,
+            self.lead.settings.query_deadline_s,
+            fetch_one(self.lead.control, f"SELECT {self.step.guard}", []),
+        )
+        return bool(row and row[0])
+
+
+def is_poison(error: psycopg.Error) -> bool:
+    """Return whether the error is about one row's values: data exceptions, constraint violations, raised exceptions."""
+    sqlstate = sqlstate_of(error) or ""
+    return sqlstate[:2] in ("22", "23", "P0", "2F", "38", "39") or sqlstate == "44000"
+
+
+async def fetch_one(conn: Connection, sql: str, params: list[Any]) -> Row | None:
+    async with AsyncRawCursor(conn) as cursor:
+        await cursor.execute(sql, params)
+        return await cursor.fetchone()

@@ -1,0 +1,1 @@
+"""One file a kind of step: how it is done, proven done, and undone."""

@@ -1,0 +1,199 @@
+"""The fill step: slices made and claimed, lanes walked, skipped windows visited again, poison rows named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psycopg
+
+from osc.errors import Refused
+from osc.executor.backfill.lane import Lane, fetch_one, is_poison
+from osc.executor.backfill.sizing import BatchSize
+from osc.executor.lead import Lead
+from osc.pg.outcome import sqlstate_of
+from osc.pg.session import Connection, close, run, within
+from osc.program import FillStep
+from osc.state import journal, slices
+from osc.state import settings as knobs
+from osc.state.journal import StepRow
+from osc.state.settings import Knob
+from osc.state.slices import Slice
+
+
+async def do(lead: Lead, step: FillStep, row: StepRow) -> None:
+    """Fill the table; afterwards every row that was there is filled, skipped windows included, and the step is done.
+
+    Raises Refused when rows cannot be filled: they are named in the state, and everything else is filled.
+    """
+    conn = await lead.worker("fill")
+    try:
+        await prepare(lead, step, conn)
+        for piece in await _slices(lead, step, conn):
+            await _walk(lead, step, row, conn, piece)
+        await _poison(lead, step)
+        await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
+    finally:
+        await close(conn)
+
+
+async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
+    """Give the session what a batch needs: it is neither version of the application, and it never waits long.
+
+    The planner must walk the key's index: with unknown bounds a sequential scan of a big table could look cheaper.
+    """
+    settings = lead.settings
+    life_ms = max(20, round(lead.deadlock_timeout_ms * settings.batch_statement_timeout_share))
+    wait_ms = max(5, round(lead.deadlock_timeout_ms * settings.batch_lock_timeout_share))
+    replica = "SET session_replication_role = replica;" if step.triggers == "skip" else ""
+    await run(
+        conn,
+        f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms};"
+        "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
+        f"SET plan_cache_mode = force_custom_plan; {replica}",
+        deadline_s=settings.query_deadline_s,
+    )
+
+
+async def _slices(lead: Lead, step: FillStep, conn: Connection) -> list[Slice]:
+    """Return the slices, made at the first time with the end that is fixed now that the triggers are live (S21)."""
+    found = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
+    if found:
+        return found
+    end = await within(lead.control, lead.settings.query_deadline_s, fetch_one(lead.control, step.end, []))
+    if end is None:
+        return []
+    return await lead.ask(slices.create(lead.control, lead.number, step.id, [(None, end[0])], lead.epoch))
+
+
+async def claimed_lane(lead: Lead, step: FillStep, conn: Connection, piece: Slice) -> Lane | None:
+    """Return a lane on ``piece`` under a new claim, or ``None`` if it is finished or walked by others."""
+    mine = await lead.ask(slices.claim(lead.control, piece, lead.executor.owner))
+    if mine is None:
+        return None
+    pace = await lead.ask(knobs.knobs(lead.control, lead.change.id, lead.change.tables))
+    settings = lead.settings
+    target_ms = float(_number(pace, "batch_target_ms") or settings.batch_target_ms)
+    size = BatchSize(target_ms, settings.batch_rows_first, settings.batch_rows_min, settings.batch_rows_max)
+    return Lane(lead, step, mine, conn, size, speed=_number(pace, "speed") or 1.0)
+
+
+def _number(pace: Mapping[str, Knob], key: str) -> float | None:
+    return float(pace[key].value) if key in pace else None
+
+
+async def _walk(lead: Lead, step: FillStep, row: StepRow, conn: Connection, piece: Slice) -> None:
+    lane = await claimed_lane(lead, step, conn, piece)
+    if lane is None:
+        return
+    meter = Meter(lead, step, seen=piece.rows_seen)
+    finished = piece.finished
+    while not finished:
+        await lead.may_go_on()
+        finished, rows = await lane.batch()
+        await meter.add(rows, lane)
+    await _revisit_skipped(lead, step, row, lane)
+    await lead.ask(slices.add_filled(lead.control, lane.slice, lane.filled))
+
+
+async def _revisit_skipped(lead: Lead, step: FillStep, row: StepRow, lane: Lane) -> None:
+    """Visit what was skipped until nothing is: nothing skipped is ever called complete (I8)."""
+    rounds = 0
+    while windows := await lead.ask(slices.skipped(lead.control, lane.slice.slice)):
+        await lead.may_go_on()
+        left = 0
+        for window in windows:
+            left += await _revisit(lane, window.lo, window.hi, window.skipped)
+        if left:
+            rounds += 1
+            await _say_locked(lead, step, row, left)
+            await lead.clock.sleep(min(lead.settings.revisit_pause_s * rounds, lead.settings.revisit_pause_max_s))
+    await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, None))
+
+
+async def _revisit(lane: Lane, lo: list[str] | None, hi: list[str] | None, note: int) -> int:
+    try:
+        return await lane.revisit(lo, hi, note) or 0
+    except psycopg.errors.QueryCanceled:
+        return 1  # the window is too slow at this moment: again later
+
+
+async def _say_locked(lead: Lead, step: FillStep, row: StepRow, left: int) -> None:
+    await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, "rows", {"rows_locked": left}))
+    lead.report(
+        "waiting",
+        f"{left} rows of {step.table} are locked by others; everything else is filled",
+        waiting="rows",
+        step=step.id,
+    )
+
+
+async def _poison(lead: Lead, step: FillStep) -> None:
+    """Try the named rows once more, then refuse if any is left: the phase cannot complete over them."""
+    named = [one for one in await lead.ask(slices.poison(lead.control, lead.number)) if one.step == step.id]
+    if not named:
+        return
+    left = []
+    pieces = {piece.slice: piece for piece in await lead.ask(slices.of_step(lead.control, lead.number, step.id))}
+    conn = await lead.worker("fill")
+    try:
+        await prepare(lead, step, conn)
+        lane = await claimed_lane(lead, step, conn, next(iter(pieces.values())))
+        for one in named:
+            if lane is not None and await _mended(lane, one.key):
+                await lead.ask(slices.clear_poison(lead.control, one))
+            else:
+                left.append(one)
+    finally:
+        await close(conn)
+    if left:
+        listed = "; ".join(
+            f"({', '.join(one.key)}): {one.message} [{one.sqlstate}]" for one in left[: lead.settings.sample_keys_max]
+        )
+        raise Refused(
+            f"{len(left)} rows of {step.table} cannot be filled, all others are: {listed}",
+            hint=f"mend these rows, then osc advance {lead.change.id}",
+            facts={"rows": len(left), "keys": [one.key for one in left[: lead.settings.sample_keys_max]]},
+        )
+
+
+async def _mended(lane: Lane, key: list[str]) -> bool:
+    try:
+        return await lane.revisit(key, key, 0) == 0
+    except psycopg.Error as error:
+        if is_poison(error):
+            return False
+        if sqlstate_of(error) in ("55P03", "57014"):
+            return False
+        raise
+
+
+async def undo(lead: Lead, step: FillStep, row: StepRow) -> None:
+    """Forget the slices; the filled column itself goes with the step that added it."""
+    await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch))
+    await lead.ask(journal.undone(lead.control, lead.number, row.ordinal, lead.epoch))
+
+
+class Meter:
+    """Progress of a fill, told once a second: rows, rate over the last seconds, estimate of the whole."""
+
+    WINDOW_S = 30.0
+
+    def __init__(self, lead: Lead, step: FillStep, *, seen: int) -> None:
+        self._lead, self._step, self._seen = lead, step, seen
+        table = lead.program.phase(step.phase).expects.table(step.table)
+        self._total = table.rows_estimate if table else 0
+        self._marks = [(lead.clock.monotonic(), seen)]
+
+    async def add(self, rows: int, lane: Lane) -> None:
+        """Count ``rows`` and tell the listener once a second."""
+        self._seen += rows
+        now = self._lead.clock.monotonic()
+        if now - self._marks[-1][0] < 1.0:
+            return
+        self._marks.append((now, self._seen))
+        self._marks = [mark for mark in self._marks if mark[0] > now - self.WINDOW_S] or self._marks[-1:]
+        first = self._marks[0]
+        rate = (self._seen - first[1]) / (now - first[0]) if now > first[0] else None
+        total = max(self._total, self._seen) or None
+        self._lead.report("progress", f"{self._step.table}: {self._seen} rows", step=self._step.id, done=self._seen, total=total, rate=rate,
+                          facts={"batch_rows": lane.size.rows, "filled": lane.filled, "skipped": lane.skipped, "poison": lane.poison})  # fmt: skip

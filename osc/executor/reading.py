@@ -1,0 +1,38 @@
+"""Small reads of the catalogs that handlers prove their work by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from osc.executor.lead import Lead
+from osc.names import QName
+from osc.sql.named import load
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIndex:
+    """An index as the catalog has it; ``usable`` is valid, ready and live."""
+
+    oid: int
+    name: str
+    usable: bool
+    definition: str
+
+
+async def rows(lead: Lead, query: str, /, **params: Any) -> list[dict[str, Any]]:
+    """Return the rows of the named block ``query`` of ``indexes.sql``."""
+    return await lead.ask(_rows(lead, query, params))
+
+
+async def _rows(lead: Lead, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    async with lead.control.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(load("indexes")[query], params)
+        return await cursor.fetchall()
+
+
+async def indexes(lead: Lead, table: QName, *, name: str, prefix: str) -> list[BuiltIndex]:
+    """Return the index ``name`` of ``table`` and those whose names begin with ``prefix``."""
+    return [BuiltIndex(**row) for row in await rows(lead, "on_table", table=table.sql, name=name, prefix=prefix)]
