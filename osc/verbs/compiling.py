@@ -1,0 +1,114 @@
+"""From a plan file to a Program on the database at hand: shared by lint, explain and apply. Reads only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+
+from osc.catalog import Catalog
+from osc.compiler import compile_plan
+from osc.compiler.compile import tables_of
+from osc.errors import Finding, OscError, Refused, Severity
+from osc.pg.catalog import read_catalog
+from osc.pg.session import Connection, run
+from osc.plan import PlanFile, open_plan
+from osc.program import Program
+from osc.settings import Settings
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A plan file, the Catalog it was compiled for, its Program, and warnings with their places."""
+
+    source: PlanFile
+    catalog: Catalog
+    program: Program
+    warnings: tuple[Finding, ...]
+
+
+async def compile_file(conn: Connection, path: Path) -> Compiled:
+    """Read and compile the plan at ``path``. Raises InvalidPlan or Refused, each finding with its place."""
+    return await compile_source(conn, open_plan(path))
+
+
+async def compile_source(conn: Connection, source: PlanFile) -> Compiled:
+    """Compile a plan that was read. Raises Refused with every finding placed in the file."""
+    catalog = await read_catalog(conn, tables_of(source.plan))
+    try:
+        program, warnings = compile_plan(source.plan, catalog)
+    except Refused as refused:
+        raise placed(refused, source) from None
+    return Compiled(source, catalog, program, tuple(source.placed(warnings)))
+
+
+def placed(error: OscError, source: PlanFile) -> OscError:
+    """Return ``error`` with every finding placed in the plan file."""
+    return type(error)(error.message, hint=error.hint, findings=source.placed(error.findings), facts=error.facts)
+
+
+async def probe(conn: Connection, compiled: Compiled, settings: Settings) -> list[Finding]:
+    """Run the program's probes, which only read; return a finding for each that has rows."""
+    found = []
+    for one in compiled.program.probes:
+        try:
+            rows = await (await run(conn, one.sql, deadline_s=settings.query_deadline_s)).fetchall()
+        except psycopg.errors.QueryCanceled:
+            continue  # too big to be looked at beforehand; the step itself will say no if it must
+        except psycopg.Error as error:
+            found.append(Finding(one.code, f"{one.message}: {_said(error)}", one.hint, path=one.path))
+            continue
+        if rows:
+            keys = ", ".join(str(row[0]) for row in rows[: settings.sample_keys_max])
+            found.append(Finding(one.code, f"{one.message}: {keys}", one.hint, Severity(one.severity), path=one.path))
+    return list(compiled.source.placed(found))
+
+
+async def type_expressions(conn: Connection, compiled: Compiled, settings: Settings) -> list[Finding]:
+    """Let the server parse and type every expression without reading a row or writing; return its objections.
+
+    ``apply`` proves more (immutability, the definitions that go along), which takes a temporary table.
+    """
+    found = []
+    for one in compiled.program.proofs:
+        error = await _failure(conn, (one.typing,), settings) if one.typing else None
+        if error is not None:
+            found.append(Finding(one.code, f"{one.expression}: {_said(error)}", one.hint, path=one.path))
+    return list(compiled.source.placed(_once(found)))
+
+
+async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> list[Finding]:
+    """Prove every expression on a temporary table in a transaction that is always rolled back; return what fails.
+
+    A generated column accepts one expression, immutable, of the right type, over columns of the row: whatever else
+    the text tries to be ends in a syntax error (reliability.md fact 24, B29-B36).
+    """
+    found = []
+    for proof in compiled.program.proofs:
+        error = await _failure(conn, proof.sql, settings)
+        if error is not None:
+            found.append(Finding(proof.code, f"{proof.expression}: {_said(error)}", proof.hint, path=proof.path))
+    return list(compiled.source.placed(_once(found)))
+
+
+async def _failure(conn: Connection, statements: Sequence[str], settings: Settings) -> psycopg.Error | None:
+    try:
+        async with conn.transaction(force_rollback=True):
+            for statement in statements:
+                await run(conn, statement, deadline_s=settings.query_deadline_s)
+    except psycopg.Error as error:
+        return error
+    return None
+
+
+def _said(error: psycopg.Error) -> str:
+    said = error.diag.message_primary or str(error)
+    hint = error.diag.message_hint
+    return re.sub(r"\bosc_proven\b", "value", said) + (f" ({hint})" if hint else "")
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    return list({(one.message, one.path): replace(one) for one in findings}.values())
