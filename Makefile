@@ -10,7 +10,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check fix test bench demo clean
+.PHONY: help setup check fix test bench demo docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,8 +30,12 @@ fix: $(STAMP) ## repair form and lint where a machine can
 test: $(STAMP) ## all tests, against real PostgreSQL 16 and 18 servers that they start themselves
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
-bench: $(STAMP) ## the benchmarks, one at a time
-	$(BIN)/python -m pytest -p tests.fixtures.postgres --timeout 0 --benchmark-only benchmarks
+bench: $(STAMP) ## the benchmarks, side by side in one run
+	$(BIN)/python -m benchmarks.backfill
+	$(BIN)/python -m benchmarks.sync_trigger
+
+docs: $(STAMP) ## write the generated reference pages anew
+	$(BIN)/python docs/generate.py
 
 demo: $(STAMP) ## a schema change on a busy table, in a throw-away PostgreSQL
 	$(BIN)/osc demo

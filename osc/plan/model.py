@@ -105,19 +105,27 @@ class Plan(Part):
     """A change as its author describes it. ``Plan.model_validate(plan.as_data()) == plan``."""
 
     osc: Literal[1]
+    """The format of the plan."""
     id: Annotated[str, StringConstraints(pattern=f"^{PLAN_ID.pattern}$", max_length=PLAN_ID_LENGTH_MAX)]
     """The stem of the file's name."""
     title: Line = ""
+    """One line for people; may change at any time, as may ``owner``, ``service``, ``labels`` and ``notify``."""
     owner: Word = ""
+    """Who answers for it."""
     service: Word = ""
+    """The service whose tables these are."""
     labels: dict[Word, Word] = Field(default_factory=dict)
+    """Anything else you want to find it by."""
     operations: Annotated[tuple[Annotated[Operation, _Entry()], ...], Field(min_length=1)]
+    """What is to be done, each a mapping of one key; a later one sees the shape that earlier ones leave."""
     expand: PhaseSettings = PhaseSettings()
     dual_write: PhaseSettings = PhaseSettings()
     backfill: BackfillSettings = BackfillSettings()
     switch: SwitchSettings = SwitchSettings()
     contract: ContractSettings = ContractSettings()
+    """Settings, gates and statements of a phase, like those before it."""
     notify: tuple[HttpGate, ...] = ()
+    """Addresses that are to hear of it; kept, not called yet."""
 
     def phase(self, phase: Phase) -> PhaseSettings:
         """Return what the plan says of ``phase``."""
