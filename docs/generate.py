@@ -253,9 +253,18 @@ def states_page() -> str:
 
 def cli_page() -> str:
     """Return the command line's own help, command by command."""
-    from osc.cli.reference import reference
+    from osc.cli.main import group
 
-    return f"{MADE}\n{reference()}"
+    root = group()
+    parts = [f"{MADE}\n# Command line\n\n```text\n{_help(root, 'osc')}\n```\n"]
+    for name in root.commands:
+        parts.append(f"## {name}\n\n```text\n{_help(root.commands[name], f'osc {name}')}\n```\n")
+    return "\n".join(parts)
+
+
+def _help(command: Any, name: str) -> str:
+    context = command.context_class(command, info_name=name, terminal_width=100, max_content_width=100, color=False)
+    return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 
 def main() -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from osc.errors import Conflict, GateClosed, TryAgainLater
+from osc.errors import Conflict, GateClosed, LeaseLost, TryAgainLater
 from osc.program import Phase
 from osc.state import changes
 from osc.state.changes import Change
 from osc.state.transitions import State, phase_completed
-from osc.verbs.moving import find, move, refuse_unless_open
+from osc.verbs.moving import find, move, refuse_elsewhere, refuse_unless_open
 from osc.verbs.outcome import Outcome, outcome_of
 from osc.verbs.session import Session
 
@@ -26,7 +26,7 @@ async def advance(
     try:
         return await advance_change(session, change, target, kind="advance", detach=detach)
     except (GateClosed, TryAgainLater) as closed:
-        if not if_ready:
+        if not if_ready or isinstance(closed, LeaseLost):
             raise
         return outcome_of(await find(session, change_id), f"not yet: {closed.message}")
 
@@ -54,4 +54,5 @@ async def advance_change(
     if detach:
         return outcome_of(change, f"{change.id} shall go to {target}; an osc worker does it")
     reached = await move(session, change, kind)
+    refuse_elsewhere(reached, "forward", target)
     return outcome_of(reached, f"{change.id}: {target} is complete")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from osc.errors import Conflict, Refused
-from osc.failpoints import failpoint
 from osc.pg.session import Connection
 from osc.plan import PlanFile, open_directory, open_plan
 from osc.program import Phase
@@ -61,10 +60,7 @@ async def register(session: Session, source: PlanFile) -> Change:
                 hint="mend what is listed",
                 findings=findings,
             )
-        await failpoint("register.before")
-        change = await registration.register(conn, submission(compiled), who=session.who)
-        await failpoint("register.after")
-        return change
+        return await registration.register(conn, submission(compiled), who=session.who)
 
 
 def submission(compiled: Compiled) -> Submission:

@@ -11,10 +11,11 @@ import psycopg
 
 from osc.catalog import Catalog
 from osc.compiler import compile_plan
-from osc.compiler.compile import tables_of
+from osc.compiler.compile import tables_of, types_of
 from osc.errors import Finding, OscError, Refused, Severity
 from osc.pg.catalog import read_catalog
 from osc.pg.session import Connection, run
+from osc.pg.types import read_types
 from osc.plan import PlanFile, open_plan
 from osc.program import Program
 from osc.settings import Settings
@@ -38,6 +39,7 @@ async def compile_file(conn: Connection, path: Path) -> Compiled:
 async def compile_source(conn: Connection, source: PlanFile) -> Compiled:
     """Compile a plan that was read. Raises Refused with every finding placed in the file."""
     catalog = await read_catalog(conn, tables_of(source.plan))
+    catalog = catalog.model_copy(update={"types": await read_types(conn, types_of(source.plan, catalog))})
     try:
         program, warnings = compile_plan(source.plan, catalog)
     except Refused as refused:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from osc.errors import Conflict, Failed, GateClosed, InvalidPlan, OscError, OutcomeUnknown, Refused, TryAgainLater
+from collections.abc import Callable
+
+import psycopg
+
+from osc.errors import Conflict, Unreachable
+from osc.executor.explaining import mends_itself
 from osc.executor.lead import Executor
 from osc.executor.reports import Report
 from osc.executor.runner import Work, run_change
+from osc.pg.session import Connection
 from osc.program import Phase
 from osc.state import changes, lease
 from osc.state.changes import Change
-from osc.state.transitions import State, allowed_verbs, phase_completed
+from osc.state.transitions import State, allowed_verbs, phase_completed, rests_at
+from osc.verbs.recalled import recalled
 from osc.verbs.session import Session
 
 
 def executor(session: Session, kind: str) -> Executor:
     """Return an executor of this process for one command."""
-    return Executor(session.target, kind, session.settings, session.clock, session.listener)
+    stays = kind != "worker"
+    return Executor(session.target, kind, session.settings, session.clock, session.listener, stays_while_paused=stays)
 
 
 async def find(session: Session, change_id: str) -> Change:
@@ -31,37 +39,62 @@ async def find(session: Session, change_id: str) -> Change:
 
 
 async def move(session: Session, change: Change, kind: str, work: Work | None = None) -> Change:
-    """Bring ``change`` to the target in its row, by whoever leads; raise what stopped it."""
+    """Bring ``change`` to the target in its row, by whoever leads; raise what stopped it.
+
+    With ``work`` that is done instead, as soon as nobody else leads.
+    """
     runner = executor(session, kind)
     while True:
         reached = await run_change(runner, change, work)
         if reached is not None:
             return reached
-        now = await _follow(session, change)
-        if now is not None and work is None:
+        now = await _follow(session, change, until=arrived if work is None else None)
+        if now is not None:
             return now
 
 
-async def _follow(session: Session, change: Change) -> Change | None:
-    """Watch another executor lead; return the change when it has arrived, ``None`` when the lead is free.
+async def _follow(session: Session, change: Change, until: Callable[[Change], bool] | None) -> Change | None:
+    """Watch another executor lead; return the change once ``until`` holds of it, ``None`` when the lead is free.
 
-    Raises the problem that stopped it, as if it were ours.
+    Raises the problem that stopped it, as if it were ours. A session that ends is opened anew.
     """
-    async with session.state(f"{change.id}:follow") as conn:
-        leader = await lease.leader(conn, change.number)
-        if leader is not None and leader.alive:
-            told = f"{leader.kind} on {leader.host} (pid {leader.pid}) leads {change.id}; following it"
-            session.listener(Report(kind="note", change=change.id, message=told))
+    follower = _Follower(session, change, until)
+    for attempt in range(session.settings.leads_max):
+        try:
+            async with session.state(f"{change.id}:follow") as conn:
+                return await follower.follow(conn)
+        except (psycopg.Error, OSError, Unreachable) as error:
+            if not mends_itself(error) or attempt == session.settings.leads_max - 1:
+                raise
+            await session.clock.sleep(session.settings.poll_s)
+    raise AssertionError("unreachable")
+
+
+class _Follower:
+    """Somebody who watches a leader; it tells each new state once."""
+
+    def __init__(self, session: Session, change: Change, until: Callable[[Change], bool] | None) -> None:
+        self._session, self._change, self._until = session, change, until
+        self._told: set[str] = set()
+
+    async def follow(self, conn: Connection) -> Change | None:
         while True:
-            leader = await lease.leader(conn, change.number)
-            now = await changes.get(conn, change.number)
-            if arrived(now):
+            # The leader first: who led at that moment may have written its problem since, but never the other way round.
+            leader = await lease.leader(conn, self._change.number)
+            now = await changes.get(conn, self._change.number)
+            if self._until is not None and self._until(now):
                 return now
             if leader is None or not leader.alive:
-                if now.problem is not None:
-                    raise problem_of(now)
+                if self._until is not None and now.problem is not None:
+                    raise recalled(now.problem)
                 return None
-            await session.clock.sleep(session.settings.poll_s)
+            self._tell(f"{leader.kind} on {leader.host} (pid {leader.pid}) leads {now.id}: {now.state}")
+            await self._session.clock.sleep(self._session.settings.poll_s)
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            self._session.listener(Report(kind="note", change=self._change.id, message=message))
 
 
 def arrived(change: Change) -> bool:
@@ -69,22 +102,9 @@ def arrived(change: Change) -> bool:
     if change.direction == "back":
         if change.target is None:
             return change.state is State.ROLLED_BACK
-        return phase_completed(change.state) is change.target
+        return rests_at(change.state) is change.target
     completed = phase_completed(change.state)
     return change.target is None or (completed is not None and completed.order >= change.target.order)
-
-
-def problem_of(change: Change) -> OscError:
-    """Return the error that the change's row keeps, with the exit code it had."""
-    problem = change.problem or {}
-    kind = _KINDS.get(int(problem.get("exit_code", 1)), Failed)
-    message = str(problem.get("message", f"{change.id} stopped"))
-    return kind(message, hint=str(problem.get("hint", "")), facts=dict(problem.get("facts", {})))
-
-
-_KINDS: dict[int, type[OscError]] = {
-    kind.exit_code: kind for kind in (Failed, InvalidPlan, Refused, GateClosed, Conflict, OutcomeUnknown, TryAgainLater)
-}
 
 
 def refuse_unless_open(change: Change, verb: str) -> None:
@@ -97,8 +117,17 @@ def refuse_unless_open(change: Change, verb: str) -> None:
         )
 
 
-def next_phase(change: Change) -> Phase | None:
-    """Return the phase that comes after the last complete one, ``None`` behind the last."""
+def refuse_elsewhere(change: Change, direction: str, phase: Phase | None) -> None:
+    """Raise Conflict if the change did not go where this command asked: another command has asked for something else."""
     completed = phase_completed(change.state)
-    later = [phase for phase in Phase if completed is None or phase.order > completed.order]
-    return later[0] if later else None
+    if direction == "forward":
+        there = phase is None or (completed is not None and completed.order >= phase.order)
+    else:
+        there = change.state is State.ROLLED_BACK or (phase is not None and rests_at(change.state) is phase)
+    if not there:
+        wish = f"{change.direction} to {change.target or 'the beginning'}"
+        raise Conflict(
+            f"{change.id} is {change.state}: another command asked for {wish} meanwhile",
+            hint=f"osc history {change.id} tells who; ask again if it shall go on",
+            facts={"state": str(change.state), "target": change.target and str(change.target)},
+        )

@@ -1,0 +1,93 @@
+"""set: turn a pacing knob of a running change, for a time or for good; the leader reads it while it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from osc.errors import Conflict, UsageError
+from osc.linter.rules.not_in_force import NOT_YET
+from osc.plan.phases import PACING, BackfillSettings
+from osc.plan.words import did_you_mean
+from osc.state import settings as knobs
+from osc.state.pauses import scope_of_change
+from osc.verbs.documents import plain
+from osc.verbs.registered import registered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osc.verbs.session import Session
+
+_STORED: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "batch_target": ("batch_target_ms", lambda duration: str(duration.ms)),
+    "speed": ("speed", lambda share: str(share.share)),
+}
+"""The key and the form under which the executor reads a setting; the same as apply stores of a plan's pacing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """What is in force now."""
+
+    change_id: str
+    key: str
+    value: str | None
+    """As it was written; ``None``: the change's own word was taken back."""
+    ttl_s: float | None
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return dict(plain(self))
+
+
+async def set_knob(
+    session: Session, change_id: str, key: str, value: str | None, *, ttl: float | None = None, reason: str = ""
+) -> Turned:
+    """Set ``key`` of the change for ``ttl`` seconds, or for good; ``None`` takes its word back.
+
+    Keys and values are those of ``backfill`` in a plan. Raises UsageError for what is none, Conflict for a change that
+    is over.
+    """
+    stored, text = _checked(key, value)
+    async with registered(session, change_id, "set") as (conn, change):
+        if not change.open:
+            raise Conflict(f"{change.id} is {change.state}: there is nothing to pace; nothing was changed")
+        await knobs.set_knob(conn, scope_of_change(change.id), stored, text, ttl_s=ttl, who=session.who, reason=reason)
+    return Turned(change_id, key, value, ttl, _message(change_id, key, value, ttl))
+
+
+def _checked(key: str, value: str | None) -> tuple[str, str | None]:
+    """Return key and value as the executor reads them; raise UsageError saying what is wrong."""
+    if key not in PACING:
+        raise UsageError(f"{key!r} is no setting that can be changed live", hint=did_you_mean(key, sorted(_STORED)))
+    if key in NOT_YET["backfill"] or key not in _STORED:
+        hint = f"in force are: {', '.join(sorted(_STORED))}"
+        raise UsageError(f"{key} has no effect in this version, so it cannot be set", hint=hint)
+    stored, write = _STORED[key]
+    if value is None:
+        return stored, None
+    try:
+        settings = BackfillSettings.model_validate({key: _scalar(value)})
+    except ValidationError as error:
+        raise UsageError(f"{key}: {error.errors()[0]['msg']}") from None
+    return stored, write(getattr(settings, key))
+
+
+def _scalar(text: str) -> int | float | str:
+    """Return what YAML would make of ``text``, as far as settings go: a number where it is one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _message(change_id: str, key: str, value: str | None, ttl: float | None) -> str:
+    if value is None:
+        return f"{change_id}: {key} is as the plan says again"
+    return f"{change_id}: {key} is {value}" + (f" for {ttl:g} s" if ttl is not None else "")
