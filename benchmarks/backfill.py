@@ -84,7 +84,7 @@ METHODS: dict[str, Callable[[psycopg.Connection], None]] = {
 
 
 def osc_keyset(conn: psycopg.Connection, dsn: str, rows: int, number: int) -> Sample:
-    """osc's backfill phase of a change that only fills; expand and dual_write are done before the clock starts."""
+    """Time the backfill phase of a change that only fills; expand and dual_write are done before the clock starts."""
     session = Session(Target.resolve(dsn))
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / f"{number:05d}_bench.yaml"

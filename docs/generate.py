@@ -71,8 +71,8 @@ def plan_page() -> str:
     parts = [
         MADE,
         "# Plan keys\n",
-        "A plan is one YAML 1.2 file named `NNNNN_snake_case.yaml`. Unknown keys are errors. Operations have pages of their"
-        " own: [operations](operations/index.md).\n",
+        "A plan is one YAML 1.2 file named `NNNNN_snake_case.yaml`. Unknown keys are errors.\n",
+        "Operations have pages of their own: [operations](operations/index.md).\n",
         _fields(model.Plan),
     ]
     for phase in Phase:
@@ -117,7 +117,7 @@ def _fields(kind: type[BaseModel], only: list[str] | None = None) -> str:
 def _type(kind: type[BaseModel], name: str) -> str:
     """Return the field's type as it is written in the source, in words a plan's author knows."""
     for base in kind.__mro__:
-        written = base.__dict__.get("__annotations__", {}).get(name)
+        written = inspect.get_annotations(base).get(name)
         if written is not None:
             return _in_words(str(written))
     return ""
@@ -166,9 +166,12 @@ def attribute_docstrings(kind: type[Any]) -> dict[str, str]:
         body = ast.parse(inspect.getsource(sys.modules[base.__module__])).body
         node = next(one for one in body if isinstance(one, ast.ClassDef) and one.name == base.__name__)
         for field, said in zip(node.body, node.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(said, ast.Expr):
-                if isinstance(said.value, ast.Constant) and isinstance(said.value.value, str):
-                    found[field.target.id] = " ".join(said.value.value.split()).replace("``", "`").replace("|", "\\|")
+            if not (
+                isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(said, ast.Expr)
+            ):
+                continue
+            if isinstance(said.value, ast.Constant) and isinstance(said.value.value, str):
+                found[field.target.id] = " ".join(said.value.value.split()).replace("``", "`").replace("|", "\\|")
     return found
 
 
@@ -230,7 +233,7 @@ def _template(node: ast.expr) -> str:
         case ast.JoinedStr(values=values):
             return "".join(_template(value) for value in values)
         case ast.FormattedValue(value=value):
-            return "‹" + ast.unparse(value).split(".")[-1].split("(")[0].strip("'\"") + "›"
+            return "{" + ast.unparse(value).split(".")[-1].split("(")[0].strip("'\"") + "}"
         case _:
             return ""
 
@@ -257,8 +260,7 @@ def cli_page() -> str:
 
     root = group()
     parts = [f"{MADE}\n# Command line\n\n```text\n{_help(root, 'osc')}\n```\n"]
-    for name in root.commands:
-        parts.append(f"## {name}\n\n```text\n{_help(root.commands[name], f'osc {name}')}\n```\n")
+    parts += [f"## {name}\n\n```text\n{_help(root.commands[name], f'osc {name}')}\n```\n" for name in root.commands]
     return "\n".join(parts)
 
 

@@ -68,8 +68,7 @@ def test_the_tutorial_runs(dsn: str, connect: Connect, tmp_path: Path) -> None:
 
 
 def _blocks(page: Path) -> Iterator[tuple[str, str]]:
-    for language, text in BLOCK.findall(page.read_text()):
-        yield language, text
+    yield from BLOCK.findall(page.read_text())
 
 
 def _run(command: str, dsn: str, directory: Path) -> None:
