@@ -10,6 +10,7 @@ from osc.catalog.model import (
     Server,
     Table,
     Trigger,
+    TypeFact,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Server",
     "Table",
     "Trigger",
+    "TypeFact",
 ]

@@ -31,7 +31,7 @@ NOTHING = "nothing"
 _TABLE_FIELDS = (
     "kind", "persistence", "partition", "parents", "children", "row_security", "force_row_security"
 )  # fmt: skip
-_COLUMN_FIELDS = ("type", "default", "identity", "generated", "collation")
+_COLUMN_FIELDS = ("type", "identity", "generated", "collation")
 _CONSTRAINT_FIELDS = ("type", "validated", "enforced")
 _INDEX_FIELDS = ("unique", "valid", "ready", "live")
 _TRIGGER_FIELDS = ("enabled", "function", "definition", "function_hash")
@@ -114,9 +114,17 @@ def _columns(expected: Table, actual: Table, plan: frozenset[str]) -> Iterator[D
             yield say(*(f"type {one.type}" if one else NOTHING for one in (wanted, found)), touches=touches)
             continue
         yield from say.fields(wanted, found, _COLUMN_FIELDS, touches=touches)
+        yield from _default(say, wanted, found, touches=touches)
         bound = [_not_null(expected, wanted), _not_null(actual, found)]
         if bound[0] != bound[1]:
             yield say(*("NOT NULL" if one else "nullable" for one in bound), touches=touches)
+
+
+def _default(say: _Say, wanted: Column, found: Column, *, touches: bool) -> Iterator[Difference]:
+    """Compare the texts of defaults; of one that a step wrote only that there is one: the server words it anew."""
+    written = wanted.default_as_written and wanted.default is not None and found.default is not None
+    if not written:
+        yield from say.fields(wanted, found, ("default",), touches=touches)
 
 
 def _not_null(table: Table, column: Column) -> bool:
@@ -167,6 +175,10 @@ def _constraint(
         # In one object only these two can change; its text follows the names of columns, which count as such.
         yield from say.fields(wanted, found, ("deferrable", "deferred"), touches=touches)
         changed = wanted.oid != found.oid
+        if changed and wanted.definition == found.definition:
+            # The same in every word and proven as before: the way back of ours makes constraints anew.
+            yield say(f"oid {wanted.oid}", f"oid {found.oid}, made anew", touches=False)
+            return
     if changed:
         yield say(_definition(wanted), f"{_definition(found)}, made anew", touches=touches)
 

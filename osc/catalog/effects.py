@@ -127,7 +127,7 @@ def _after(table: Table, effect: Effect) -> Table:
             constraints = tuple(_renamed_index(one, name, to) for one in table.constraints)
             return _set(table, indexes=_changed(table.indexes, name, {"name": to}), constraints=constraints)
         case AddConstraint(constraint=constraint):
-            return _set(table, constraints=(*table.constraints, constraint))
+            return _add_constraint(table, constraint)
         case DropConstraint(name=name):
             owned = [index.name for index in table.indexes if index.constraint == name]
             indexes = tuple(index for index in table.indexes if index.name not in owned)
@@ -160,6 +160,13 @@ def _without(items: tuple[Any, ...], name: str) -> tuple[Any, ...]:
 
 def _renamed_index(constraint: Constraint, name: str, to: str) -> Constraint:
     return constraint.model_copy(update={"index": to, "name": to}) if constraint.index == name else constraint
+
+
+def _add_constraint(table: Table, constraint: Constraint) -> Table:
+    """A unique constraint takes the index it is made of: from then on the two share name and fate."""
+    owned = {"constraint": constraint.name, "immediate": not constraint.deferrable}
+    indexes = _changed(table.indexes, constraint.index, owned) if constraint.index else table.indexes
+    return _set(table, constraints=(*table.constraints, constraint), indexes=indexes)
 
 
 def _drop_column(table: Table, name: str) -> Table:

@@ -51,6 +51,8 @@ class Column(Value):
     """Proven by the server: false while a NOT NULL constraint of server 18 is not validated."""
     default: str | None = None
     """The default's expression, or the expression that a generated column is computed by."""
+    default_as_written: bool = False
+    """The default is text of ours or of the author, which the server deparses in its own words."""
     identity: Literal["", "a", "d"] = ""
     generated: Literal["", "s", "v"] = ""
     collation: str | None = None
@@ -69,8 +71,12 @@ class Column(Value):
     """Whether the type has a default btree or hash operator class (json, xml and point have none)."""
     owned_sequence: QName | None = None
     """The sequence that is OWNED BY this column (serial, identity)."""
+    owned_sequence_type: str | None = None
+    """That sequence's own type: an old serial may have a bigint sequence under an integer column."""
     options: str | None = None
     """attoptions (n_distinct) as ``n_distinct=5,...``."""
+    until_switch: str | None = None
+    """Only in a shape that a later operation of the plan sees: the name it has until the switch gives it its own."""
 
 
 class Index(Value):
@@ -253,6 +259,20 @@ class Table(Value):
         return not any(index.descending) or all(index.descending)
 
 
+class TypeFact(Value):
+    """What the server makes of a type as an author writes it."""
+
+    name: str = ""
+    """As format_type() writes it, modifier included; empty if there is no such type."""
+    kind: Literal["b", "c", "d", "e", "m", "p", "r"] = "b"
+    """pg_type.typtype, as in Column."""
+    constrained: bool = False
+    """A domain with constraints of its own."""
+    rejects_null: bool = False
+    error: str = ""
+    """Why it cannot be used, in the server's words."""
+
+
 class Catalog(Value):
     """The tables of a plan, the server, and the names of other relations in their schemas."""
 
@@ -264,6 +284,8 @@ class Catalog(Value):
     """Tables that were asked for and are not there (or not visible)."""
     nearest: dict[str, str] = Field(default_factory=dict)
     """For a missing table: the nearest name that exists, for "did you mean"."""
+    types: dict[str, TypeFact] = Field(default_factory=dict)
+    """Types that were asked about, by the text of the plan or of a column."""
 
     def table(self, name: QName) -> Table | None:
         """Return the table ``name``, if it was found."""

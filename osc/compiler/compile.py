@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from osc.catalog import Catalog
 from osc.catalog.effects import apply_effects
 from osc.compiler import composition, gates, release
 from osc.compiler.paths import columns_of_plan, lock_order
 from osc.compiler.phases import phase_steps
 from osc.compiler.sync import TablePairs, pairs_by_table
 from osc.errors import Finding, Refused, Severity
-from osc.names import QName
-from osc.operations import Operation
-from osc.operations.parts import Part
-from osc.plan.model import Plan
 from osc.program import Phase, PhaseProgram, Probe, Program, Proof, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from osc.catalog import Catalog
+    from osc.names import QName
+    from osc.operations import Operation
+    from osc.operations.parts import Part
+    from osc.plan.model import Plan
 
 
 @dataclass
@@ -56,6 +60,13 @@ def tables_of(plan: Plan) -> tuple[QName, ...]:
     return tuple(dict.fromkeys((*operations, *locked)))
 
 
+def types_of(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
+    """Return the types that compiling will ask about: those the plan names, and domains that its tables have."""
+    named = [text for operation in plan.operations for text in operation.types_named()]
+    domains = [column.type for table in catalog.tables for column in table.columns if column.type_kind == "d"]
+    return tuple(dict.fromkeys((*named, *domains)))
+
+
 def _fold(plan: Plan, catalog: Catalog) -> Draft:
     draft = Draft(plan, catalog)
     seen = catalog
@@ -66,7 +77,7 @@ def _fold(plan: Plan, catalog: Catalog) -> Draft:
         if any(one.severity is Severity.ERROR for one in objections):
             continue  # later operations are still asked, on the shape without this one
         draft.proofs += [proof.model_copy(update={"path": (*path, *proof.path)}) for proof in operation.proofs(seen)]
-        if _exists_now(operation, catalog):
+        if _exists_now(operation, seen, catalog):
             draft.probes += [
                 probe.model_copy(update={"path": (*path, *probe.path)}) for probe in operation.probes(seen)
             ]
@@ -79,9 +90,9 @@ def _placed(finding: Finding, path: tuple[str | int, ...]) -> Finding:
     return Finding(finding.code, finding.message, finding.hint, finding.severity, finding.place, (*path, *finding.path))
 
 
-def _exists_now(operation: Operation, catalog: Catalog) -> bool:
+def _exists_now(operation: Operation, seen: Catalog, catalog: Catalog) -> bool:
     """A probe reads the tables as they are; an operation on what an earlier one will make has nothing to probe yet."""
-    for name, columns in operation.columns_read_now().items():
+    for name, columns in operation.columns_read_now(seen).items():
         table = catalog.table(name)
         if table is None or any(table.column(column) is None for column in columns):
             return False
@@ -120,4 +131,4 @@ def _numbered(phase: Phase, steps: Iterable[Step]) -> Iterator[Step]:
         yield step.model_copy(update={"id": f"{phase.value}.{number:02d}.{step.id}"})
 
 
-__all__ = ["compile_plan", "tables_of"]
+__all__ = ["compile_plan", "tables_of", "types_of"]

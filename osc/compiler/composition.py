@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from osc.catalog import Catalog, Table, Trigger
-from osc.errors import Finding
-from osc.operations.parts import ConstraintPart, IndexPart, Pair, Part
-from osc.plan.model import Plan
+from osc.catalog.effects import SetColumn
+from osc.errors import Finding, Severity
+from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Pair, Part
+from osc.operations.tokens import identifiers
 from osc.plan.phases import AckGate
 from osc.program import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from osc.catalog import Catalog, Table, Trigger
+    from osc.names import QName
+    from osc.plan.model import Plan
 
 
 def findings(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
     """Yield the objections to the plan as a whole."""
+    yield from _made_before(plan, catalog, parts)
+    yield from _rebuilt_at_switch(parts)
+    yield from _keys(catalog, parts)
     yield from _fired_triggers(plan, catalog, parts)
     yield from _narrowing(plan, parts)
     yield from _irreversible_statements(plan)
+
+
+def _made_before(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
+    """Pairs of a table are kept in step by one trigger, each from the row as written: a chain of them would not be."""
+    made: set[tuple[QName, str]] = set()
+    for pair in (part for part in parts if isinstance(part, Pair)):
+        table = catalog.table(pair.table)
+        known = {column.name for column in table.columns} if table else set()
+        if pair.source is not None and (pair.table, pair.source) in made:
+            yield Finding(
+                "V131",
+                f"column {pair.table}.{pair.source} is made or changed by an earlier operation of this plan",
+                "say both in one operation, or in two plans",
+                path=("operations",),
+            )
+        read = sorted(name for name in identifiers(pair.up) if (pair.table, name) in made and name not in known)
+        if read and pair.source not in read:
+            yield Finding(
+                "V156",
+                f"up of {pair.table}.{pair.final} reads {read[0]}, which an earlier operation of this plan makes",
+                "read the old column: both are filled from the row as it is",
+                path=("operations",),
+            )
+        made.add((pair.table, pair.final))
+
+
+def _rebuilt_at_switch(parts: Sequence[Part]) -> Iterator[Finding]:
+    """ALTER COLUMN TYPE rebuilds expression and partial indexes on the column under its lock, new ones as well."""
+    changed = {
+        (effect.table, effect.name)
+        for part in parts
+        if isinstance(part, Ddl) and part.phase is Phase.SWITCH
+        for effect in part.effects
+        if isinstance(effect, SetColumn) and "type" in effect.values
+    }
+    for part in parts:
+        if isinstance(part, IndexPart) and part.phase is Phase.BACKFILL and (part.partial or None in part.columns):
+            read = [column for column in part.uses if (part.table, column) in changed]
+            if read:
+                yield Finding(
+                    "C233",
+                    f"index {part.name} has an expression or predicate over {read[0]}, whose type this plan changes "
+                    "in the catalog: the server would build it again under its lock",
+                    "create this index in a plan of its own",
+                    path=("operations",),
+                )
+
+
+def _keys(catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
+    """Fill and verification page by a key, under the same name and type before the switch and behind it."""
+    for pair in (part for part in parts if isinstance(part, Pair) and part.source is not None):
+        table = catalog.table(pair.table)
+        key = table.paging_key() if table else None
+        if key is not None and pair.source in key.columns:
+            yield Finding(
+                "C121",
+                f"{pair.table} can only be paged by {', '.join(filter(None, key.columns))}, which this plan changes",
+                "add a primary key, or another unique key of columns that are not null",
+                path=("operations",),
+            )
 
 
 def _fired_triggers(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
@@ -27,8 +97,12 @@ def _fired_triggers(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iter
         table = catalog.table(name)
         fired = [trigger for trigger in table.triggers if _fires(trigger, columns)] if table else []
         if plan.backfill.triggers is None and fired:
-            yield Finding("C251", f"triggers of {name} would fire for every row that the fill writes: {', '.join(t.name for t in fired)}",
-                          "say backfill: triggers: fire, or skip (needs SET on session_replication_role)", path=("backfill",))  # fmt: skip
+            yield Finding(
+                "C251",
+                f"triggers of {name} would fire for every row that the fill writes: {', '.join(t.name for t in fired)}",
+                "say backfill: triggers: fire, or skip (needs SET on session_replication_role)",
+                path=("backfill",),
+            )
         if plan.backfill.triggers == "skip" and table is not None:
             yield from _cannot_skip(catalog, table, fired)
 
@@ -46,17 +120,24 @@ def _fires(trigger: Trigger, columns: set[str]) -> bool:
 
 def _cannot_skip(catalog: Catalog, table: Table, fired: Sequence[Trigger]) -> Iterator[Finding]:
     if not catalog.server.may_set_replication_role:
-        yield Finding("C302", f"role {catalog.server.role} may not set session_replication_role, which skipping triggers needs",
-                      f"GRANT SET ON PARAMETER session_replication_role TO {catalog.server.role} (15 and later), or say fire",
-                      path=("backfill", "triggers"))  # fmt: skip
+        yield Finding(
+            "C302",
+            f"role {catalog.server.role} may not set session_replication_role, which skipping triggers needs",
+            f"GRANT SET ON PARAMETER session_replication_role TO {catalog.server.role} (15 and later), or say fire",
+            path=("backfill", "triggers"),
+        )
     always = [trigger.name for trigger in fired if trigger.enabled == "A"]
     if always:
-        yield Finding("C251", f"triggers of {table.name} are ENABLE ALWAYS and fire whatever the role: {', '.join(always)}",
-                      "say triggers: fire if that is meant", path=("backfill", "triggers"))  # fmt: skip
+        yield Finding(
+            "C251",
+            f"triggers of {table.name} are ENABLE ALWAYS and fire whatever the role: {', '.join(always)}",
+            "say triggers: fire if that is meant",
+            path=("backfill", "triggers"),
+        )
 
 
 def _narrowing(plan: Plan, parts: Sequence[Part]) -> Iterator[Finding]:
-    """A rule that the old application does not know binds it from the moment it stands; somebody must say it complies."""
+    """A rule that the old application does not know binds it as soon as it stands; somebody must say it complies."""
     if any(isinstance(gate, AckGate) for gate in plan.backfill.require):
         return
     for part in parts:
@@ -65,20 +146,29 @@ def _narrowing(plan: Plan, parts: Sequence[Part]) -> Iterator[Finding]:
             and part.narrowing
             and getattr(part, "phase", Phase.BACKFILL) is Phase.BACKFILL
         ):
-            yield Finding("V153", f"{part.narrowing}; the old application still writes then",
-                          "add backfill: require: [{ack: writers-comply}], or enforce_at: contract where the operation has it",
-                          path=("backfill",))  # fmt: skip
+            yield Finding(
+                "V153",
+                f"{part.narrowing}; the old application still writes then",
+                "add backfill: require: [{ack: writers-comply}], or enforce_at: contract where the operation has it",
+                path=("backfill",),
+            )
 
 
 def _irreversible_statements(plan: Plan) -> Iterator[Finding]:
-    from osc.errors import Severity
-
     for phase in Phase:
         for number, run in enumerate(plan.phase(phase).run):
             if run.undo is None and phase is not Phase.CONTRACT:
-                yield Finding("V154", f"this statement has no undo: the change cannot be rolled back past {phase.value}",
-                              "give undo: (SELECT 1 if nothing is to be taken back)", Severity.WARNING,
-                              path=(phase.value, "run", number))  # fmt: skip
+                yield Finding(
+                    "V154",
+                    f"this statement has no undo: the change cannot be rolled back past {phase.value}",
+                    "give undo: (SELECT 1 if nothing is to be taken back)",
+                    Severity.WARNING,
+                    path=(phase.value, "run", number),
+                )
             if "concurrently" in str(run.sql).lower():
-                yield Finding("V152", "a statement under run is part of a transaction, which CONCURRENTLY cannot be",
-                              "use create_index", path=(phase.value, "run", number, "sql"))  # fmt: skip
+                yield Finding(
+                    "V152",
+                    "a statement under run is part of a transaction, which CONCURRENTLY cannot be",
+                    "use create_index",
+                    path=(phase.value, "run", number, "sql"),
+                )

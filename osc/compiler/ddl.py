@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from osc.operations.parts import Ddl, Part, Stage
 from osc.program import DdlStep, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 def ddl_steps(parts: Sequence[Part], phase: Phase, stage: Stage) -> Iterator[DdlStep]:

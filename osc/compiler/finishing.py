@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from osc.catalog import Catalog
-from osc.catalog.effects import AddConstraint, DropConstraint, DropIndex, SetColumn, SetConstraint
-from osc.catalog.model import Constraint
+from osc.catalog.effects import AddConstraint, DropConstraint, DropIndex, Effect, SetColumn, SetConstraint
 from osc.compiler.ddl import ddl_step
 from osc.names import literal, quote
-from osc.operations.parts import AnalyzePart, ConstraintPart, Ddl, IndexPart, Part, Stage, effects_of
+from osc.operations.parts import AnalyzePart, ConstraintPart, Ddl, IndexPart, Part, Stage, constraint_of, effects_of
 from osc.program import AnalyzeStep, DdlStep, IndexStep, Phase, Step, ValidateStep
 from osc.sql.locks import Lock, TableLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from osc.catalog import Catalog
 
 
 def steps(parts: Sequence[Part], phase: Phase, catalog: Catalog) -> Iterator[Step]:
@@ -63,9 +66,7 @@ def _locks(part: ConstraintPart) -> tuple[TableLock, ...]:
 def _add(part: ConstraintPart) -> DdlStep:
     table, name = part.table, quote(part.name)
     comment = (f"COMMENT ON CONSTRAINT {name} ON {table.sql} IS {literal(part.comment)}",) if part.comment else ()
-    constraint = Constraint(
-        name=part.name, type=part.type, columns=part.columns, references=part.references, validated=False
-    )
+    constraint = constraint_of(part)
     strong = tuple(lock.model_copy(update={"mode": Lock.ACCESS_EXCLUSIVE}) for lock in _locks(part))
     return DdlStep(
         id=f"constraint.{part.name}",
@@ -93,26 +94,45 @@ def _validate(part: ConstraintPart) -> ValidateStep:
         violations=part.violations,
         locks=(TableLock(table=part.table, mode=Lock.SHARE_UPDATE_EXCLUSIVE),),
         effects=(validated, column) if column else (validated,),
+        undo_effects=_unproven(part),
         note="Reads and writes go on; no statement timeout.",
+    )
+
+
+def _unproven(part: ConstraintPart) -> tuple[Effect, ...]:
+    """Undoing what was validated changes nothing but what the Catalog counts as proven once the constraint goes."""
+    if part.type != "n":
+        return ()
+    return (
+        SetConstraint(table=part.table, name=part.name, values={"validated": False}),
+        SetColumn(table=part.table, name=part.columns[0], values={"not_null": False}),
     )
 
 
 def _set_not_null(part: ConstraintPart, column: str) -> DdlStep:
     """The undo puts the column back; the check that was dropped here is not needed for that."""
     alter = f"ALTER TABLE {part.table.sql}"
-    check = Constraint(name=part.name, type="c", columns=part.columns)
+    check = constraint_of(part)
     return DdlStep(
         id=f"not_null.{part.table.name}.{column}",
         phase=Phase.BACKFILL,
         title=f"Set {part.table}.{column} NOT NULL, proven by {part.name}, which goes",
         sql=(f"{alter} ALTER COLUMN {quote(column)} SET NOT NULL", f"{alter} DROP CONSTRAINT {quote(part.name)}"),
-        undo=(f"{alter} ADD CONSTRAINT {quote(part.name)} CHECK ({quote(column)} IS NOT NULL) NOT VALID",
-              f"{alter} ALTER COLUMN {quote(column)} DROP NOT NULL"),
+        undo=(
+            f"{alter} ADD CONSTRAINT {quote(part.name)} CHECK ({quote(column)} IS NOT NULL) NOT VALID",
+            f"{alter} ALTER COLUMN {quote(column)} DROP NOT NULL",
+        ),
         locks=(TableLock(table=part.table, mode=Lock.ACCESS_EXCLUSIVE),),
-        effects=(SetColumn(table=part.table, name=column, values={"not_null": True}), DropConstraint(table=part.table, name=part.name)),
-        undo_effects=(SetColumn(table=part.table, name=column, values={"not_null": False}), AddConstraint(table=part.table, constraint=check)),
+        effects=(
+            SetColumn(table=part.table, name=column, values={"not_null": True}),
+            DropConstraint(table=part.table, name=part.name),
+        ),
+        undo_effects=(
+            SetColumn(table=part.table, name=column, values={"not_null": False}),
+            AddConstraint(table=part.table, constraint=check),
+        ),
         note="The validated check is the proof; without it SET NOT NULL would scan the table under its lock.",
-    )  # fmt: skip
+    )
 
 
 def analyze_steps(parts: Sequence[Part], phase: Phase, stage: Stage) -> Iterator[AnalyzeStep]:

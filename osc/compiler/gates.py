@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from osc.plan.model import Plan
 from osc.plan.phases import AckGate, ApprovalGate, HttpGate, SqlGate
 from osc.program import Gate, GateStep, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osc.plan.model import Plan
 
 
 def declared(plan: Plan) -> tuple[Gate, ...]:
@@ -21,13 +25,27 @@ def steps(plan: Plan, phase: Phase) -> Iterator[GateStep]:
     settings = plan.phase(phase)
     if settings.after is not None and settings.after.amount:
         seconds = round(settings.after.seconds)
-        yield GateStep(id="gate.after", phase=phase, gate_kind="after", gate=f"after-{phase.value}", seconds=seconds,
-                       title=f"Wait until {settings.after} after the end of the phase before")  # fmt: skip
+        yield GateStep(
+            id="gate.after",
+            phase=phase,
+            gate_kind="after",
+            gate=f"after-{phase.value}",
+            seconds=seconds,
+            title=f"Wait until {settings.after} after the end of the phase before",
+        )
     if settings.hours is not None:
-        yield GateStep(id="gate.hours", phase=phase, gate_kind="hours", gate=f"hours-{phase.value}", hours=str(settings.hours),
-                       days=tuple(sorted(settings.hours.days)), since=settings.hours.since, until=settings.hours.until,
-                       zone=settings.hours.zone,
-                       title=f"Begin only in these hours: {settings.hours}")  # fmt: skip
+        yield GateStep(
+            id="gate.hours",
+            phase=phase,
+            gate_kind="hours",
+            gate=f"hours-{phase.value}",
+            hours=str(settings.hours),
+            days=tuple(sorted(settings.hours.days)),
+            since=settings.hours.since,
+            until=settings.hours.until,
+            zone=settings.hours.zone,
+            title=f"Begin only in these hours: {settings.hours}",
+        )
     for number, gate in enumerate(settings.require, 1):
         match gate:
             case AckGate(ack=name):
@@ -39,11 +57,28 @@ def steps(plan: Plan, phase: Phase) -> Iterator[GateStep]:
                     title=f"Somebody says: {name} (osc ack)",
                 )
             case ApprovalGate(approval=name):
-                yield GateStep(id=f"gate.approval.{name}", phase=phase, gate_kind="approval", gate=name,
-                               title=f"Approval by {name} (osc ack)")  # fmt: skip
+                yield GateStep(
+                    id=f"gate.approval.{name}",
+                    phase=phase,
+                    gate_kind="approval",
+                    gate=name,
+                    title=f"Approval by {name} (osc ack)",
+                )
             case SqlGate(sql=sql):
-                yield GateStep(id=f"gate.sql.{number}", phase=phase, gate_kind="sql", gate=f"sql-{phase.value}-{number}", sql=str(sql),
-                               title="A query answers true")  # fmt: skip
+                yield GateStep(
+                    id=f"gate.sql.{number}",
+                    phase=phase,
+                    gate_kind="sql",
+                    gate=f"sql-{phase.value}-{number}",
+                    sql=str(sql),
+                    title="A query answers true",
+                )
             case HttpGate(http=url):
-                yield GateStep(id=f"gate.http.{number}", phase=phase, gate_kind="http", gate=f"http-{phase.value}-{number}", url=url,
-                               title=f"{url} answers 200")  # fmt: skip
+                yield GateStep(
+                    id=f"gate.http.{number}",
+                    phase=phase,
+                    gate_kind="http",
+                    gate=f"http-{phase.value}-{number}",
+                    url=url,
+                    title=f"{url} answers 200",
+                )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from osc.catalog import Catalog
-from osc.names import QName
-from osc.operations.parts import ConstraintPart, IndexPart, Pair, Part
+from osc.catalog.effects import AddColumn
+from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Pair, Part
 from osc.operations.tokens import identifiers
-from osc.plan.model import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osc.catalog import Catalog
+    from osc.names import QName
+    from osc.plan.model import Plan
 
 
 def lock_order(tables: Sequence[QName], catalog: Catalog) -> tuple[QName, ...]:
@@ -51,9 +56,13 @@ def columns_of_plan(plan: Plan, parts: Sequence[Part], catalog: Catalog) -> dict
 
 
 def _known(found: set[str], name: QName, catalog: Catalog, parts: Sequence[Part]) -> set[str]:
+    """Return those of ``found`` that are columns, now or once a step of the plan has made them."""
     table = catalog.table(name)
     known = {column.name for column in table.columns} if table else set()
     for part in parts:
-        if isinstance(part, Pair) and part.table == name:
-            known |= {part.target, part.final, part.retired}
+        match part:
+            case Pair(table=where) if where == name:
+                known |= {part.target, part.final, part.retired}
+            case Ddl():
+                known |= {one.column.name for one in part.effects if isinstance(one, AddColumn) and one.table == name}
     return found & known

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from osc.catalog import Catalog
 from osc.catalog.effects import AddTrigger, DropTrigger
 from osc.compiler import filling, finishing, gates, switching
 from osc.compiler.ddl import ddl_steps
 from osc.compiler.sync import Moment, TablePairs
-from osc.names import QName
 from osc.operations.parts import Part, Stage
-from osc.plan.model import Plan
 from osc.program import DdlStep, GateStep, Phase, SqlStep, Step
 from osc.sql import sync
 from osc.sql.locks import Lock, TableLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from osc.catalog import Catalog
+    from osc.names import QName
+    from osc.plan.model import Plan
 
 
 def phase_steps(
@@ -64,7 +68,8 @@ def _sync_trigger(table: TablePairs) -> DdlStep:
         undo_locks=(TableLock(table=table.name, mode=Lock.ACCESS_EXCLUSIVE),),
         effects=(AddTrigger(table=table.name, trigger=table.trigger_value(Moment.BEFORE)),),
         undo_effects=(DropTrigger(table=table.name, name=table.trigger),),
-        note="It sorts behind every other trigger, fires for replica-role writers too, and touches only the row at hand.",
+        note="It sorts behind every other trigger, fires for replica-role writers too, and touches only the row at "
+        "hand.",
     )
 
 
@@ -74,14 +79,16 @@ def _restore_trigger(table: TablePairs) -> DdlStep:
         id=f"restore_trigger.{table.name.name}",
         phase=Phase.DUAL_WRITE,
         title=f"In osc's own batches put back what triggers of {table.name} change besides {', '.join(targets)}",
-        sql=(*sync.create_restore_function(table.restore_function, targets, comment=table.comment),
-             *sync.create_restore_trigger(table.name, table.restore_trigger, table.restore_function)),
+        sql=(
+            *sync.create_restore_function(table.restore_function, targets, comment=table.comment),
+            *sync.create_restore_trigger(table.name, table.restore_trigger, table.restore_function),
+        ),
         undo=sync.drop_trigger(table.name, table.restore_trigger, table.restore_function),
         locks=(TableLock(table=table.name, mode=Lock.SHARE_ROW_EXCLUSIVE),),
         undo_locks=(TableLock(table=table.name, mode=Lock.ACCESS_EXCLUSIVE),),
         effects=(AddTrigger(table=table.name, trigger=table.restore_value()),),
         undo_effects=(DropTrigger(table=table.name, name=table.restore_trigger),),
-    )  # fmt: skip
+    )
 
 
 def _contract(plan: Plan, catalog: Catalog, parts: Sequence[Part], pairs: Sequence[TablePairs]) -> Iterator[Step]:
@@ -90,8 +97,14 @@ def _contract(plan: Plan, catalog: Catalog, parts: Sequence[Part], pairs: Sequen
     yield from finishing.steps(parts, Phase.CONTRACT, catalog)
     yield from switching.retire_steps(parts, pairs)
     if plan.contract.keep_for is not None and plan.contract.keep_for.amount:
-        yield GateStep(id="gate.keep_for", phase=Phase.CONTRACT, gate_kind="after", gate="keep-for", seconds=round(plan.contract.keep_for.seconds),
-                       title=f"Keep the old objects for {plan.contract.keep_for}")  # fmt: skip
+        yield GateStep(
+            id="gate.keep_for",
+            phase=Phase.CONTRACT,
+            gate_kind="after",
+            gate="keep-for",
+            seconds=round(plan.contract.keep_for.seconds),
+            title=f"Keep the old objects for {plan.contract.keep_for}",
+        )
     yield from switching.drop_steps(parts, pairs)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from osc.operations.parts import Pair, Part
 from osc.program import DdlStep, Phase, Program, SqlStep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def promises(program: Program, parts: Sequence[Part]) -> dict[str, Any]:
@@ -15,20 +17,27 @@ def promises(program: Program, parts: Sequence[Part]) -> dict[str, Any]:
     replaced = [pair for pair in pairs if pair.source is not None]
     last = _first_final(program)
     return {
-        "new_application_from": _new_from(pairs, replaced),
-        "old_application_until": "contract" if replaced else "it keeps working",
+        "new_application_from": _new_from(program, pairs, replaced),
+        "old_application_until": _old_until(replaced),
         "point_of_no_return": last.id if last else "none",
         "one_way_after": last.phase if last and last.phase is not Phase.CONTRACT else _one_way(replaced),
         "notes": tuple(_notes(pairs, replaced)),
     }
 
 
-def _new_from(pairs: Sequence[Pair], replaced: Sequence[Pair]) -> str:
+def _new_from(program: Program, pairs: Sequence[Pair], replaced: Sequence[Pair]) -> str:
+    changes_a_type = any(isinstance(step, DdlStep) and step.sql for step in program.phase(Phase.SWITCH).steps)
+    if any(pair.same_name for pair in replaced) or (changes_a_type and not pairs):
+        return "switch (until then it must accept the old type)"
     if not pairs:
         return "expand"
-    if any(pair.same_name for pair in replaced):
-        return "switch (until then it must accept the old type)"
     return "backfill, as soon as the fill is verified (absolute writes: from dual_write)"
+
+
+def _old_until(replaced: Sequence[Pair]) -> str:
+    if any(not pair.same_name for pair in replaced):
+        return "contract"
+    return "switch, unless it accepts the new type" if replaced else "it keeps working"
 
 
 def _first_final(program: Program) -> DdlStep | SqlStep | None:
@@ -47,17 +56,19 @@ def _notes(pairs: Sequence[Pair], replaced: Sequence[Pair]) -> list[str]:
     for pair in pairs:
         if pair.target != pair.final:
             notes.append(
-                f"Until contract {pair.table} has the helper column {pair.target}: SELECT * shows it, and COPY or INSERT without "
-                "a column list meets it."
+                f"Until contract {pair.table} has the helper column {pair.target}: SELECT * shows it, and COPY or "
+                f"INSERT without a column list meets it."
             )
             notes.append(f"{pair.table}.{pair.final} will be the last column of the table.")
         else:
             notes.append(
-                f"{pair.table} gets the column {pair.target}: COPY and INSERT without a column list meet it from expand on."
+                f"{pair.table} gets the column {pair.target}: COPY and INSERT without a column list meet it from "
+                f"expand on."
             )
     if replaced:
         notes.append(
-            "A statement prepared on SELECT * or on a changed column fails once per connection (0A000) when the table changes."
+            "A statement prepared on SELECT * or on a changed column fails once per connection (0A000) when the "
+            "table changes."
         )
     notes += [
         f"{pair.table}.{pair.final} has no way back after switch (down: none)."

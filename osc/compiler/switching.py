@@ -1,9 +1,9 @@
-"""Switch, retire and drop: the trigger function changes sides in the same transaction in which names and rules change."""
+"""Switch, retire, drop: the trigger function changes sides in the same transaction as names and rules."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from osc.catalog.effects import AddTrigger, DropIndex, DropTrigger, Effect
 from osc.compiler import finishing
@@ -14,6 +14,9 @@ from osc.operations.parts import ConstraintPart, Ddl, DropIndexPart, IndexPart, 
 from osc.program import DdlStep, DropIndexStep, Phase, Step, SwitchStep
 from osc.sql import sync
 from osc.sql.locks import Assertion, Lock, TableLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 def steps(parts: Sequence[Part], pairs: Sequence[TablePairs], tables: Sequence[QName]) -> Iterator[Step]:
@@ -41,9 +44,13 @@ def _switch(parts: Sequence[Part], pairs: Sequence[TablePairs], tables: Sequence
         undo_assertions=tuple(one for part in switches for one in part.undo_assertions),
         locks=_locks(switches, tables),
         effects=(*_trigger_effects(synced, Moment.SWITCHED), *(effect for part in switches for effect in part.effects)),
-        undo_effects=(*(effect for part in reversed(switches) for effect in part.undo_effects), *_trigger_effects(synced, Moment.BEFORE)),
-        note="Refused unless a verification is fresh; indexes, constraints and triggers are looked at again under the lock.",
-    )  # fmt: skip
+        undo_effects=(
+            *(effect for part in reversed(switches) for effect in part.undo_effects),
+            *_trigger_effects(synced, Moment.BEFORE),
+        ),
+        note="Refused unless a verification is fresh; indexes, constraints and triggers are looked at again under "
+        "the lock.",
+    )
 
 
 def _locks(switches: Sequence[SwitchPart], tables: Sequence[QName]) -> tuple[TableLock, ...]:
@@ -136,12 +143,18 @@ def _retire(parts: Sequence[Ddl], table: TablePairs) -> DdlStep:
         phase=Phase.CONTRACT,
         title="; ".join(part.title for part in parts),
         sql=(*table.function_sql(Moment.RETIRED), *(statement for part in parts for statement in part.sql)),
-        undo=(*(statement for part in reversed(parts) for statement in part.undo or ()), *table.function_sql(Moment.SWITCHED)),
+        undo=(
+            *(statement for part in reversed(parts) for statement in part.undo or ()),
+            *table.function_sql(Moment.SWITCHED),
+        ),
         locks=tuple(dict.fromkeys(lock for part in parts for lock in part.locks)),
         effects=(*_trigger_effects([table], Moment.RETIRED), *(effect for part in parts for effect in part.effects)),
-        undo_effects=(*(effect for part in reversed(parts) for effect in part.undo_effects), *_trigger_effects([table], Moment.SWITCHED)),
+        undo_effects=(
+            *(effect for part in reversed(parts) for effect in part.undo_effects),
+            *_trigger_effects([table], Moment.SWITCHED),
+        ),
         note="The trigger goes on: until the drop the old column can come back with nothing lost.",
-    )  # fmt: skip
+    )
 
 
 def drop_steps(parts: Sequence[Part], pairs: Sequence[TablePairs]) -> Iterator[Step]:

@@ -9,7 +9,7 @@ from enum import Enum
 
 from osc.catalog import Catalog, Table, Trigger
 from osc.names import QName, generated, quote
-from osc.operations import defaults
+from osc.operations import casts, defaults
 from osc.operations.parts import Pair, Part
 from osc.operations.tokens import identifiers
 from osc.plan.model import Plan
@@ -80,9 +80,12 @@ class TablePairs:
 
     @property
     def restores(self) -> bool:
-        """Whether the table has BEFORE UPDATE row triggers of its own, whose effects on a filled row are put back."""
+        """Whether the table has BEFORE UPDATE row triggers of its own, whose effects on a filled row are put back.
+
+        ENABLE REPLICA ones count: they fire where the fill skips triggers by session_replication_role.
+        """
         return any(
-            one.before and one.row and "update" in one.events and one.enabled in "OA" for one in self.table.triggers
+            one.before and one.row and "update" in one.events and one.enabled != "D" for one in self.table.triggers
         )
 
     @property
@@ -167,7 +170,7 @@ def _down_scope(pair: Pair, pairs: TablePairs, moment: Moment) -> Scope:
     """Return where ``down`` reads: the new row, in which N has its final name and the old column's is gone."""
     names = _names_now(pairs, moment)
     names[pair.final] = _now(pair, moment)[1]
-    return _narrow(pair.down or "", names, pairs, {pair.final: pair.target_type})
+    return _narrow(pair.down or "", names, pairs, {pair.final: _target_declared(pair, pairs)})
 
 
 def _narrow(expression: str, names: dict[str, str], pairs: TablePairs, types: dict[str, str] | None = None) -> Scope:
@@ -180,8 +183,19 @@ def _narrow(expression: str, names: dict[str, str], pairs: TablePairs, types: di
 def _declared(name: str, pairs: TablePairs) -> str:
     column = pairs.table.column(name)
     if column is None:
-        return next(pair.target_type for pair in pairs.pairs if pair.final == name)
+        return next(_target_declared(pair, pairs) for pair in pairs.pairs if pair.final == name)
     return column.type + (f" COLLATE {column.collation}" if column.collation else "")
+
+
+def _target_declared(pair: Pair, pairs: TablePairs) -> str:
+    """Return N's type with the collation it took over from S: an expression must read it as it reads the column."""
+    source = pairs.table.column(pair.source or "")
+    collation = source.collation if source is not None and _is_text(pair.target_type) else None
+    return pair.target_type + (f" COLLATE {collation}" if collation else "")
+
+
+def _is_text(type_name: str | None) -> bool:
+    return casts.base(type_name or "")[0] in ("text", "character varying", "character", "name")
 
 
 def _now(pair: Pair, moment: Moment) -> tuple[str | None, str]:
@@ -209,6 +223,7 @@ def _sync_pair(pair: Pair, pairs: TablePairs, moment: Moment) -> SyncPair:
         down_scope=_down_scope(pair, pairs, moment) if pair.down is not None else None,
         default=pair.source_default if has_default and known else None,
         default_unknown=has_default and not known,
+        source_not_null=pair.source_not_null,
         source_image=pair.source_image,
         target_image=pair.target_image,
         up_may_fail=pair.up_may_fail,
@@ -229,7 +244,10 @@ def _compared(pair: Pair, pairs: TablePairs, moment: Moment) -> Compared:
         target_type=pair.target_type,
         up=_scope(pair, pairs, moment).in_query(pair.up, alias),
         down=down,
-        source_image=pair.source_image,
-        target_image=pair.target_image,
+        # In a query the collation of an expression can be indeterminate, which `=` refuses; bytes need none.
+        source_image=pair.source_image or _is_text(pair.source_type),
+        target_image=pair.target_image or _is_text(pair.target_type),
         never_null=pair.up_never_null,
+        up_limit=pair.up_limit,
+        down_limit=pair.down_limit,
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from osc.catalog import Catalog, Table
 from osc.errors import Finding
 from osc.names import QName
-from osc.operations.parts import Part
+from osc.operations.parts import Part, final_shape
 from osc.program.model import Probe, Proof
 
 
@@ -40,9 +40,13 @@ class Operation(BaseModel):
         """Return, per table, the columns it reads or writes by name (expressions are added by the compiler)."""
         return {}
 
-    def columns_read_now(self) -> dict[QName, tuple[str, ...]]:
+    def types_named(self) -> tuple[str, ...]:
+        """Return the types that it names, as written; the Catalog then tells what the server makes of them."""
+        return ()
+
+    def columns_read_now(self, catalog: Catalog) -> dict[QName, tuple[str, ...]]:
         """Return, per table, the columns that its probes read; where one is yet to be made, nothing is probed."""
-        return {table: () for table in self.tables()}
+        return dict.fromkeys(self.tables(), ())
 
     def objections(self, catalog: Catalog) -> Iterable[Finding]:
         """Yield what in ``catalog`` forbids it, each naming the object and the remedy; paths start at its fields."""
@@ -65,8 +69,6 @@ class Operation(BaseModel):
 
         The default folds the effects of all parts in phase order.
         """
-        from osc.operations.parts import final_shape
-
         return final_shape(catalog, self.parts(catalog, plan_id))
 
 
@@ -102,9 +104,15 @@ def _unsupported(table: Table) -> tuple[str, str, str] | None:
     if table.extension:
         return ("C205", f"belongs to extension {table.extension}", "change it through its extension")
     if not table.may_own:
-        return ("C301", f"is owned by {table.owner}, and our role is not a member of that role",
-                f"GRANT {table.owner} TO the role osc connects as")  # fmt: skip
+        return (
+            "C301",
+            f"is owned by {table.owner}, and our role is not a member of that role",
+            f"GRANT {table.owner} TO the role osc connects as",
+        )
     if table.row_security:
-        return ("C132", "has row-level security, so osc could see only part of the rows",
-                "connect as a role with BYPASSRLS or drop the policies for the time of the change")  # fmt: skip
+        return (
+            "C132",
+            "has row-level security, so osc could see only part of the rows",
+            "osc cannot change it; do it by hand, or without row-level security for the time of the change",
+        )
     return None

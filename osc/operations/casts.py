@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from osc.catalog import Column
 from osc.names import quote
 from osc.operations.tokens import tokens
 
@@ -17,6 +18,7 @@ _LIMITS = {
     "integer": (-(2**31), 2**31 - 1),
     "bigint": (-(2**63), 2**63 - 1),
 }
+_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
 _ALIASES = {
     "int": "integer", "int4": "integer", "int8": "bigint", "int2": "smallint", "bool": "boolean",
     "timestamptz": "timestamp with time zone", "timestamp": "timestamp without time zone",
@@ -24,10 +26,35 @@ _ALIASES = {
     "char": "character", "decimal": "numeric", "float8": "double precision", "float": "double precision",
     "float4": "real", "varbit": "bit varying",
 }  # fmt: skip
+_TEXTS = ("text", "character varying")
+_UNCUT = {"character": "pg_catalog.bpchar", "character varying": "character varying", "bit": "bit varying",
+          "bit varying": "bit varying"}  # fmt: skip
 _WITH_EQUALITY = frozenset(
-    {*_INTEGERS, "boolean", "text", "character varying", "timestamp with time zone", "timestamp without time zone",
-     "date", "uuid", "bytea", "time without time zone", "inet", "cidr", "macaddr", "oid", "real", "double precision"}
-)  # fmt: skip
+    {
+        *_INTEGERS,
+        "boolean",
+        "text",
+        "character varying",
+        "timestamp with time zone",
+        "timestamp without time zone",
+        "date",
+        "uuid",
+        "bytea",
+        "time without time zone",
+        "inet",
+        "cidr",
+        "macaddr",
+        "oid",
+        "real",
+        "double precision",
+    }
+)
+
+
+_PRINTABLE = frozenset(
+    {*_WITH_EQUALITY, "numeric", "json", "jsonb", "interval", "time with time zone", "character", "name"}
+)
+"""Types whose output function never raises."""
 
 
 def base(type_name: str) -> tuple[str, str]:
@@ -46,12 +73,45 @@ def same_type(left: str, right: str) -> bool:
 
 def compare_by_image(type_name: str, *, deterministic: bool = True) -> bool:
     """Return whether ``=`` of the type is missing or weaker than sameness (numeric scale, json, citext, char(n))."""
-    return base(type_name)[0] not in _WITH_EQUALITY or not deterministic
+    name = base(type_name)[0]
+    # 0 and -0 are equal as floats.
+    return name not in _WITH_EQUALITY or name in ("real", "double precision") or not deterministic
 
 
-def cast(column: str, type_name: str) -> str:
-    """Return the plain cast of a column to a type."""
-    return f"{quote(column)}::{type_name}"
+def cast(column: str, from_type: str, to_type: str) -> str:
+    """Return the plain cast of a column from its type to another.
+
+    Without the length of a string or bit type: an explicit cast to ``varchar(3)`` cuts silently, while storing a value
+    that is too long is an error (manual, 8.3), and only the error is seen.
+    """
+    if same_type(from_type, to_type):
+        return quote(column)
+    name, modifier = base(to_type)
+    return f"{quote(column)}::{_UNCUT[name] if modifier and name in _UNCUT else to_type}"
+
+
+def carried_default(source: Column, to_type: str, to_kind: str = "b") -> str | None:
+    """Return S's default for a column of ``to_type`` that S is cast to; ``None`` if S has none.
+
+    A literal stays one, so that the new default reads as if written for the new type.
+    """
+    text = source.default
+    if text is None or text.startswith("nextval(") or same_type(source.type, to_type):
+        return text
+    if _family(source.type, source.type_kind) == _family(to_type, to_kind) is not None:
+        found = tokens(text)
+        if found[0].kind == "string" and all(one.identifier or one.text in ("::", ".") for one in found[1:]):
+            return found[0].text
+        if len(found) == 1 and found[0].kind == "number":
+            return text
+    return f"(({text})::{source.type})::{to_type}"
+
+
+def _family(type_name: str, kind: str) -> str | None:
+    name, _ = base(type_name)
+    if name in _TEXTS or kind == "e":
+        return "text"
+    return "number" if name in (*_INTEGERS, "numeric") else None
 
 
 def is_plain_cast(expression: str, column: str) -> bool:
@@ -72,43 +132,50 @@ def is_plain_cast(expression: str, column: str) -> bool:
     return True
 
 
-def cast_limit(source: str, target: str) -> str | None:
+def cast_limit(source: str, target: str, *, from_kind: str = "b") -> str | None:
     """Return the condition on ``{value}`` within which the cast cannot fail: ``""`` always, ``None`` unknown."""
-    (from_name, _), (to_name, modifier) = base(source), base(target)
-    if from_name == to_name and not modifier:
+    (from_name, old), (to_name, modifier) = base(source), base(target)
+    if same_type(source, target) or (from_name == to_name and (not modifier or needs_no_rewrite(source, target))):
         return ""
     if from_name in _INTEGERS and to_name in _INTEGERS:
         if _INTEGERS.index(from_name) <= _INTEGERS.index(to_name):
             return ""
         low, high = _LIMITS[to_name]
         return f"{{value}} BETWEEN {low} AND {high}"
-    if to_name in ("text", "character varying") and not modifier and from_name in _WITH_EQUALITY:
+    if to_name in _TEXTS and (not modifier) and (from_name in _PRINTABLE or from_kind == "e"):
         return ""
-    if from_name in _INTEGERS and to_name == "numeric" and not modifier:
+    if from_name in _TEXTS and to_name == "character varying" and old and _longer(old, modifier):
+        return ""
+    if from_name in _INTEGERS and to_name in ("double precision", "real"):
+        return ""
+    if from_name == "real" and to_name == "double precision":
+        return ""
+    if from_name in _INTEGERS and to_name == "numeric" and _holds(modifier, _DIGITS[from_name]):
         return ""
     if from_name == "numeric" and to_name == "numeric" and _widens_numeric(source, target):
         return ""
     return None
 
 
-def keeps_values_apart(source: str, target: str) -> bool:
-    """Return whether the plain cast is injective: different values stay different."""
-    (from_name, from_modifier), (to_name, modifier) = base(source), base(target)
-    if from_name in _INTEGERS and to_name in (*_INTEGERS, "numeric") and not modifier:
+def keeps_values_apart(source: str, target: str, *, from_kind: str = "b", to_kind: str = "b") -> bool:
+    """Return whether the plain cast is injective where it does not fail: different values stay different."""
+    (from_name, _), (to_name, _modifier) = base(source), base(target)
+    if same_type(source, target) or (from_name in _INTEGERS and to_name in (*_INTEGERS, "numeric")):
         return True
-    texts = ("text", "character varying", "uuid")
-    if from_name in texts and to_name in texts:
-        return not modifier or (from_name == to_name and _longer(from_modifier, modifier))
-    return same_type(source, target) or (from_name == to_name == "numeric" and _widens_numeric(source, target))
+    if to_name in _TEXTS:
+        # What is too long for varchar(n) is refused, not cut (see cast), except for spaces at its end.
+        return from_name in (*_TEXTS, "uuid") or from_kind == "e"
+    if to_kind == "e" and from_name in _TEXTS:
+        return True
+    return from_name == to_name == "numeric" and _scale(source) is not None and _scale(source) == _scale(target)
 
 
 def usual_under_one_name(source: str, target: str) -> bool:
     """Return whether drivers accept both types under one name: integers, varchar and text, wider numerics."""
     (from_name, _), (to_name, _) = base(source), base(target)
-    texts = ("text", "character varying")
     return (
         (from_name in _INTEGERS and to_name in _INTEGERS)
-        or (from_name in texts and to_name in texts)
+        or (from_name in _TEXTS and to_name in _TEXTS)
         or (from_name == to_name)
     )
 
@@ -139,6 +206,12 @@ def needs_no_rewrite(source: str, target: str) -> bool:
     return False
 
 
+def wider_integer(old: str | None, new: str) -> bool:
+    """Return whether ``new`` is an integer type that holds more than ``old``."""
+    names = [base(old or "")[0], base(new)[0]]
+    return all(name in _INTEGERS for name in names) and _INTEGERS.index(names[0]) < _INTEGERS.index(names[1])
+
+
 def _longer(old: str, new: str) -> bool:
     if not new:
         return bool(old)
@@ -153,6 +226,15 @@ def _widens_numeric(source: str, target: str) -> bool:
         return False
     (old_precision, old_scale), (new_precision, new_scale) = _precision(old), _precision(new)
     return new_precision >= old_precision and new_scale == old_scale
+
+
+def _scale(type_name: str) -> int | None:
+    modifier = base(type_name)[1]
+    return _precision(modifier)[1] if modifier else None
+
+
+def _holds(modifier: str, digits: int) -> bool:
+    return not modifier or (_precision(modifier)[0] - _precision(modifier)[1] >= digits)
 
 
 def _precision(modifier: str) -> tuple[int, int]:

@@ -5,51 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from osc.catalog import Catalog, Table
 from osc.errors import Finding
 from osc.names import QName, quote
-from osc.operations import proving
+from osc.operations import objections, proving
 from osc.operations.base import Operation, missing_table
 from osc.operations.expressions import Expression
 from osc.operations.fields import ColumnName, Name
+from osc.operations.index_keys import IndexColumn, storage_value
 from osc.operations.parts import IndexPart, Part
-from osc.operations.tokens import identifiers, refusal
+from osc.operations.tokens import identifiers
 from osc.program.model import Probe, Proof
 from osc.program.phase import Phase
 
 INDEX_COLUMNS_MAX = 32
 """INDEX_MAX_KEYS of a stock server, INCLUDE columns counted."""
-
-
-class IndexColumn(BaseModel):
-    """One key of an index: a column or an expression, with its order and classes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    column: ColumnName | None = None
-    expression: Expression | None = None
-    order: Literal["asc", "desc"] | None = None
-    nulls: Literal["first", "last"] | None = None
-    opclass: Name | None = None
-    """Schema-qualified if it is not in pg_catalog: ``public.gin_trgm_ops``."""
-    collation: Name | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> IndexColumn:
-        if (self.column is None) == (self.expression is None):
-            raise refusal("V147", "an index column is either a column or an expression", hint="give one of the two")
-        return self
-
-    def as_sql(self) -> str:
-        """Return it as CREATE INDEX wants it; an expression stands in brackets of its own."""
-        key = quote(self.column) if self.column is not None else f"(\n{self.expression}\n)"
-        collate = f" COLLATE {_qualified(self.collation)}" if self.collation else ""
-        opclass = f" {_qualified(self.opclass)}" if self.opclass else ""
-        order = f" {self.order.upper()}" if self.order else ""
-        nulls = f" NULLS {self.nulls.upper()}" if self.nulls else ""
-        return f"{key}{collate}{opclass}{order}{nulls}"
 
 
 class CreateIndex(Operation):
@@ -74,7 +46,7 @@ create_index:
     method: Literal["btree", "hash", "gin", "gist", "spgist", "brin"] | Name = "btree"
     include: tuple[ColumnName, ...] = ()
     where: Expression | None = None
-    storage: dict[str, str | int | float | bool] = {}
+    storage: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Storage parameters: ``{fillfactor: 80}``."""
     enforce_at: Literal["contract"] | None = None
     """For a unique index: build it in contract, when the old application writes no more."""
@@ -85,20 +57,9 @@ create_index:
     def tables(self) -> tuple[QName, ...]:
         return (self.table,)
 
-    def _keys(self) -> tuple[IndexColumn, ...]:
-        return tuple(IndexColumn(column=one) if isinstance(one, str) else one for one in self.columns)
-
-    def columns_read(self, table: Table) -> tuple[str, ...]:
-        """Return the columns of ``table`` that the index reads (expressions: every word that is a column)."""
-        words: set[str] = set(self.include)
-        for key in self._keys():
-            words |= {key.column} if key.column is not None else identifiers(str(key.expression))
-        if self.where is not None:
-            words |= identifiers(str(self.where))
-        return tuple(column.name for column in table.columns if column.name in words)
-
-    def columns_read_now(self) -> dict[QName, tuple[str, ...]]:
-        return {self.table: tuple(key.column for key in self._keys() if key.column is not None)}
+    def columns_read_now(self, catalog: Catalog) -> dict[QName, tuple[str, ...]]:
+        table = catalog.table(self.table)
+        return {self.table: self._reads(table) if table else ()}
 
     def objections(self, catalog: Catalog) -> Iterable[Finding]:
         wrong = missing_table(self.table, catalog)
@@ -109,15 +70,7 @@ create_index:
         return list(self._objections(table, catalog))
 
     def _objections(self, table: Table, catalog: Catalog) -> Iterator[Finding]:
-        for number, name in enumerate(self.columns):
-            column = name if isinstance(name, str) else name.column
-            if column is not None and table.column(column) is None:
-                found = proving.missing_column(table, column)
-                yield Finding(found.code, found.message, found.hint, path=("columns", number))
-        for number, column in enumerate(self.include):
-            if table.column(column) is None:
-                found = proving.missing_column(table, column)
-                yield Finding(found.code, found.message, found.hint, path=("include", number))
+        yield from self._missing_columns(table)
         if len(self.columns) + len(self.include) > INDEX_COLUMNS_MAX:
             yield Finding(
                 "C245", f"an index has at most {INDEX_COLUMNS_MAX} columns", "leave some out", path=("columns",)
@@ -128,48 +81,70 @@ create_index:
                 "C103", "NULLS NOT DISTINCT needs PostgreSQL 15", "leave it out", path=("nulls_not_distinct",)
             )
         if 140_000 <= catalog.server.version_num < 140_004:
-            yield Finding("C110", "CREATE INDEX CONCURRENTLY can corrupt indexes on PostgreSQL 14.0 to 14.3",
-                          "update the server to 14.4 or later", path=("name",))  # fmt: skip
+            yield Finding(
+                "C110",
+                "CREATE INDEX CONCURRENTLY can corrupt indexes on PostgreSQL 14.0 to 14.3",
+                "update the server to 14.4 or later",
+                path=("name",),
+            )
         if self.unique and self.method != "btree":
             yield Finding("V148", f"a unique index cannot be of method {self.method}", "use btree", path=("method",))
+        hidden = sorted(self._words() & self._later_names(table).keys())
+        if hidden and self._phase is Phase.BACKFILL:
+            yield Finding(
+                "C233",
+                f"an expression or predicate of {self.name} reads {hidden[0]}, which keeps its name while an earlier "
+                f"operation changes its type: until the switch it has another name, and SQL of a plan is never "
+                f"rewritten",
+                "give the changed column a new name (to:), or create this index in a plan of its own",
+                path=("columns",),
+            )
+
+    def _missing_columns(self, table: Table) -> Iterator[Finding]:
+        named = [(("columns", number), key.column) for number, key in enumerate(self._keys())]
+        named += [(("include", number), column) for number, column in enumerate(self.include)]
+        for path, column in named:
+            if column is not None and table.column(column) is None:
+                found = objections.missing_column(table, column)
+                yield Finding(found.code, found.message, found.hint, path=path)
 
     def _name_objections(self, table: Table, catalog: Catalog) -> Iterator[Finding]:
-        index = table.index(self.name)
+        index, taken = table.index(self.name), QName(self.table.schema, self.name)
         if index is not None and not index.valid:
-            yield Finding("C240", f"index {self.name} exists and is invalid: a build by somebody else failed",
-                          f"DROP INDEX CONCURRENTLY {QName(self.table.schema, self.name)} first", path=("name",))  # fmt: skip
-        elif index is not None or self.name in catalog.relation_names.get(self.table.schema, ()):
             yield Finding(
-                "C241", f"{QName(self.table.schema, self.name)} exists already", "choose another name", path=("name",)
+                "C240",
+                f"index {self.name} exists and is invalid: a build by somebody else failed",
+                f"DROP INDEX CONCURRENTLY {taken} first",
+                path=("name",),
             )
+        elif index is not None or self.name in catalog.relation_names.get(self.table.schema, ()):
+            yield Finding("C241", f"{taken} exists already", "choose another name", path=("name",))
 
     def proofs(self, catalog: Catalog) -> Iterator[Proof]:
         table = catalog.table(self.table)
         if table is None:
             return
-        clone = f"CREATE TEMPORARY TABLE {quote(self.table.name)} (LIKE {self.table.sql})"
-        columns = ", ".join(f"ADD COLUMN IF NOT EXISTS {quote(column.name)} {column.type}" for column in table.columns)
+        clone = f"pg_temp.{quote(self.table.name)}"
         yield Proof(
-            sql=(clone, f"ALTER TABLE pg_temp.{quote(self.table.name)} {columns}",
-                 f"CREATE {'UNIQUE ' if self.unique else ''}INDEX ON pg_temp.{quote(self.table.name)} {self._definition()}"),
-            code="C232", expression=f"{self.name}: {self._definition()}", path=("columns",),
+            sql=(proving.clone_of_shape(table), f"CREATE {self._unique}INDEX ON {clone} {self._definition({})}"),
+            code="C232",
+            expression=f"{self.name}: {self._definition({})}",
+            path=("columns",),
             hint="expressions and predicates must be immutable; qualify what is not in pg_catalog",
-        )  # fmt: skip
+        )
 
     def probes(self, catalog: Catalog) -> Iterator[Probe]:
-        if not self.unique or any(key.expression is not None for key in self._keys()):
+        names = [key.column for key in self._keys() if key.column is not None]
+        if not self.unique or len(names) < len(self.columns):
             return
-        keys = ", ".join(quote(key.column) for key in self._keys() if key.column)
-        shown = " || ', ' || ".join(f"{quote(key.column)}::text" for key in self._keys() if key.column)
-        distinct = (
-            ""
-            if self.nulls_not_distinct
-            else " AND ".join(f"{quote(k.column)} IS NOT NULL" for k in self._keys() if k.column)
-        )
-        conditions = [text for text in (distinct, f"(\n{self.where}\n)" if self.where else "") if text]
+        keys = ", ".join(map(quote, names))
+        conditions = [f"(\n{self.where}\n)"] if self.where is not None else []
+        if not self.nulls_not_distinct:
+            conditions += [f"{quote(name)} IS NOT NULL" for name in names]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         yield Probe(
-            sql=f"SELECT {shown} FROM ONLY {self.table.sql} AS {quote(self.table.name)}{where} GROUP BY {keys} HAVING count(*) > 1 LIMIT 20",
+            sql=f"SELECT concat_ws(', ', {keys}) FROM ONLY {self.table.sql} AS {quote(self.table.name)}{where} GROUP "
+            f"BY {keys} HAVING count(*) > 1 LIMIT 20",
             code="C242",
             message=f"rows that unique index {self.name} does not allow (equal keys)",
             hint="make them different, or delete the duplicates, first",
@@ -179,37 +154,55 @@ create_index:
     def parts(self, catalog: Catalog, plan_id: str) -> tuple[Part, ...]:
         table = catalog.table(self.table)
         assert table is not None
+        # Behind the switch every column has its name.
+        names = self._later_names(table) if self._phase is Phase.BACKFILL else {}
         return (
             IndexPart(
                 table=self.table,
                 name=self.name,
                 unique=self.unique,
-                on=f"ON {self.table.sql} {self._definition()}",
-                columns=tuple(key.column for key in self._keys()),
-                uses=self.columns_read(table),
-                title=f"Build {'unique ' if self.unique else ''}index {self.name}",
-                phase=Phase.CONTRACT if self.enforce_at == "contract" else Phase.BACKFILL,
-                narrowing="unique: a row the application writes may be refused"
-                if self.unique and not self.enforce_at
-                else "",
+                on=f"ON {self.table.sql} {self._definition(names)}",
+                columns=tuple(names.get(key.column, key.column) if key.column else None for key in self._keys()),
+                uses=tuple(names.get(column, column) for column in self._reads(table)),
+                partial=self.where is not None,
+                title=f"Build {self._unique}index {self.name}",
+                phase=self._phase,
+                narrowing=""
+                if self.enforce_at or not self.unique
+                else "unique: a row the application writes may be refused",
                 path=("unique",),
             ),
         )
 
-    def _definition(self) -> str:
-        keys = ", ".join(key.as_sql() for key in self._keys())
-        include = f" INCLUDE ({', '.join(quote(column) for column in self.include)})" if self.include else ""
+    @property
+    def _phase(self) -> Phase:
+        return Phase.CONTRACT if self.enforce_at == "contract" else Phase.BACKFILL
+
+    @property
+    def _unique(self) -> str:
+        return "UNIQUE " if self.unique else ""
+
+    def _keys(self) -> tuple[IndexColumn, ...]:
+        return tuple(IndexColumn(column=one) if isinstance(one, str) else one for one in self.columns)
+
+    def _words(self) -> set[str]:
+        """Return every word of its expressions and predicate: columns, and more."""
+        texts = [key.expression for key in self._keys()] + [self.where]
+        return {word for text in texts if text is not None for word in identifiers(str(text))}
+
+    def _reads(self, table: Table) -> tuple[str, ...]:
+        words = {*self.include, *(key.column for key in self._keys()), *self._words()}
+        return tuple(column.name for column in table.columns if column.name in words)
+
+    def _later_names(self, table: Table) -> dict[str, str]:
+        """Return the columns that stand under another name until switch, because they change under their own."""
+        return {column.name: column.until_switch for column in table.columns if column.until_switch is not None}
+
+    def _definition(self, names: dict[str, str]) -> str:
+        keys = ", ".join(key.as_sql(names) for key in self._keys())
+        included = ", ".join(quote(names.get(column, column)) for column in self.include)
+        include = f" INCLUDE ({included})" if included else ""
         nulls = " NULLS NOT DISTINCT" if self.nulls_not_distinct else ""
-        storage = ", ".join(f"{quote(name)} = {_storage(value)}" for name, value in self.storage.items())
+        storage = ", ".join(f"{quote(name)} = {storage_value(value)}" for name, value in self.storage.items())
         where = f" WHERE (\n{self.where}\n)" if self.where is not None else ""
         return f"USING {quote(self.method)} ({keys}){include}{nulls}{f' WITH ({storage})' if storage else ''}{where}"
-
-
-def _storage(value: str | float | bool) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return str(value) if not isinstance(value, str) else quote(value)
-
-
-def _qualified(name: str) -> str:
-    return ".".join(quote(part) for part in name.split("."))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from osc.names import literal
-from osc.operations.tokens import tokens
-from osc.program.model import Probe
+from osc.operations.tokens import Token, tokens
 
 _ONCE = frozenset({"now", "transaction_timestamp", "statement_timestamp", "current_user", "session_user"})
-_WORDS_ONCE = frozenset({"current_timestamp", "current_date", "current_time", "localtimestamp", "localtime", "current_user",
-                         "session_user", "user", "current_role"})  # fmt: skip
+_WORDS_ONCE = frozenset(
+    {
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "localtimestamp",
+        "localtime",
+        "current_user",
+        "session_user",
+        "user",
+        "current_role",
+    }
+)
 
 
 def is_constant(sql: str) -> bool:
@@ -20,6 +29,11 @@ def is_constant(sql: str) -> bool:
     return not calls and not any(token.identifier in _WORDS_ONCE for token in found)
 
 
+def stable(sql: str) -> bool:
+    """Return whether ``sql`` is evaluated once although it may give another value another time, as now() does."""
+    return evaluated_once(sql) and not is_constant(sql)
+
+
 def evaluated_once(sql: str) -> bool:
     """Return whether ADD COLUMN … DEFAULT evaluates ``sql`` once and stores it, so that nothing is rewritten.
 
@@ -29,33 +43,21 @@ def evaluated_once(sql: str) -> bool:
     found = tokens(sql)
     for number, token in enumerate(found):
         following = found[number + 1].text if number + 1 < len(found) else ""
-        if following == "(" and token.identifier and not _is_type(found, number) and token.identifier not in _ONCE:
+        if following == "(" and token.identifier and not (_is_type(found, number) or _is_once(found, number)):
             return False
     return True
 
 
-def _is_type(found: tuple[object, ...], number: int) -> bool:
+def _is_once(found: tuple[Token, ...], number: int) -> bool:
+    qualified = number > 1 and found[number - 1].text == "." and found[number - 2].identifier != "pg_catalog"
+    return found[number].identifier in _ONCE and not qualified
+
+
+def _is_type(found: tuple[Token, ...], number: int) -> bool:
     """A word that follows ``::`` is a type, whose brackets hold a modifier."""
-    before = found[number - 1] if number else None
-    return getattr(before, "text", "") == "::"
+    return number > 0 and found[number - 1].text == "::"
 
 
 def comparable(default: str) -> bool:
     """Return whether comparing a column with its default tells if an INSERT left it alone: it has one value."""
     return evaluated_once(default)
-
-
-def type_probe(type_name: str) -> Probe:
-    """Return the probe that a type exists and that adding a column of it rewrites nothing (hazards.md C14, B27)."""
-    named = literal(type_name)
-    return Probe(
-        sql=f"""SELECT CASE WHEN pg_catalog.to_regtype({named}) IS NULL THEN {literal(f"{type_name}: no such type")}
-            ELSE {literal(f"{type_name}: a domain with constraints; adding a column of it rewrites the table")} END
-WHERE pg_catalog.to_regtype({named}) IS NULL
-   OR EXISTS (SELECT FROM pg_catalog.pg_type AS t WHERE t.oid = pg_catalog.to_regtype({named}) AND t.typtype = 'd'
-              AND (t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.contypid = t.oid)))""",
-        code="C220",
-        message="the type cannot be used",
-        hint="write it as PostgreSQL does, with its schema if it is not built in; instead of a domain use its base type",
-        path=("type",),
-    )

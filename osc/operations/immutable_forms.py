@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from osc.operations.tokens import tokens
 
-_WORDS = frozenset({"case", "when", "then", "else", "end", "is", "not", "null", "and", "or", "true", "false", "distinct",
-                    "from", "coalesce", "nullif"})  # fmt: skip
+_WORDS = frozenset(
+    {
+        "case",
+        "when",
+        "then",
+        "else",
+        "end",
+        "is",
+        "not",
+        "null",
+        "and",
+        "or",
+        "true",
+        "false",
+        "distinct",
+        "from",
+        "coalesce",
+        "nullif",
+    }
+)
 _FUNCTIONS = frozenset({"lower", "upper", "btrim", "ltrim", "rtrim", "length", "char_length", "coalesce", "nullif"})
 _MARKS = frozenset({"(", ")", ",", "=", "<>", "<", ">", "<=", ">="})
 

@@ -11,8 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from osc.catalog.effects import Effect, apply_effects
-from osc.catalog.model import Catalog
+from osc.catalog.effects import (
+    AddConstraint,
+    AddIndex,
+    DropIndex,
+    Effect,
+    RenameColumn,
+    SetColumn,
+    apply_effects,
+)
+from osc.catalog.model import Catalog, Constraint, Index
 from osc.names import QName
 from osc.program.duration import Duration
 from osc.program.phase import Phase
@@ -107,6 +115,7 @@ class IndexPart(_Part):
     on: str
     columns: tuple[str | None, ...] = ()
     uses: tuple[str, ...] = ()
+    partial: bool = False
     comment: str | None = None
     stage: Stage = Stage.AFTER_FILL
     phase: Phase = Phase.BACKFILL
@@ -129,6 +138,9 @@ class ConstraintPart(_Part):
     columns: tuple[str, ...]
     add: str
     references: QName | None = None
+    referenced_columns: tuple[str, ...] = ()
+    deferrable: bool = False
+    deferred: bool = False
     stage: Stage = Stage.AFTER_FILL
     title: str = ""
     comment: str | None = None
@@ -183,29 +195,64 @@ def final_shape(catalog: Catalog, parts: tuple[Part, ...]) -> Catalog:
     """Return ``catalog`` as it is once every part is done, contract included."""
     for part in parts:
         match part:
-            case Ddl() | SwitchPart():
+            case SwitchPart():
+                catalog = _remember_names(apply_effects(catalog, part.effects), part.effects)
+            case Ddl():
                 catalog = apply_effects(catalog, part.effects)
+            case IndexPart():
+                catalog = apply_effects(catalog, effects_of(_by_final_names(part, catalog)))
             case _:
                 catalog = apply_effects(catalog, effects_of(part))
     return catalog
 
 
+def _by_final_names(part: IndexPart, catalog: Catalog) -> IndexPart:
+    table = catalog.table(part.table)
+    now = table.columns if table is not None else ()
+    names = {one.until_switch: one.name for one in now if one.until_switch is not None}
+    columns = tuple(names.get(column, column) if column else None for column in part.columns)
+    return part.model_copy(update={"columns": columns, "uses": tuple(names.get(one, one) for one in part.uses)})
+
+
+def _remember_names(catalog: Catalog, effects: tuple[Effect, ...]) -> Catalog:
+    """A column that gets its name by the switch has another until then, which a later operation must build on."""
+    renamed = [effect for effect in effects if isinstance(effect, RenameColumn)]
+    return apply_effects(
+        catalog,
+        tuple(SetColumn(table=one.table, name=one.to, values={"until_switch": one.name}) for one in renamed),
+    )
+
+
 def effects_of(part: Part) -> tuple[Effect, ...]:
     """Return the effects of a part that implies them (indexes, constraints)."""
-    from osc.catalog.effects import AddConstraint, AddIndex, DropIndex, SetColumn
-    from osc.catalog.model import Constraint, Index
-
     match part:
         case IndexPart():
             uses = part.uses or tuple(column for column in part.columns if column)
-            index = Index(name=part.name, columns=part.columns, uses=uses, unique=part.unique)
+            index = Index(name=part.name, columns=part.columns, uses=uses, unique=part.unique, partial=part.partial)
             return (AddIndex(table=part.table, index=index),)
-        case ConstraintPart(set_not_null=str(column)) | ConstraintPart(type="n", columns=(column,)):
+        case ConstraintPart(set_not_null=str(column)):
             return (SetColumn(table=part.table, name=column, values={"not_null": True}),)
         case ConstraintPart():
-            constraint = Constraint(name=part.name, type=part.type, columns=part.columns, references=part.references)
-            return (AddConstraint(table=part.table, constraint=constraint),)
+            proven: tuple[Effect, ...] = ()
+            if part.type == "n" and part.validate_it:
+                proven = (SetColumn(table=part.table, name=part.columns[0], values={"not_null": True}),)
+            constraint = constraint_of(part).model_copy(update={"validated": part.validate_it})
+            return (AddConstraint(table=part.table, constraint=constraint), *proven)
         case DropIndexPart():
             return (DropIndex(table=part.table, name=part.name),)
         case _:
             return ()
+
+
+def constraint_of(part: ConstraintPart) -> Constraint:
+    """Return the constraint as a Catalog will show it before it is validated."""
+    return Constraint(
+        name=part.name,
+        type=part.type,
+        columns=part.columns,
+        references=part.references,
+        validated=False,
+        referenced_columns=part.referenced_columns,
+        deferrable=part.deferrable,
+        deferred=part.deferred,
+    )

@@ -1,47 +1,25 @@
-"""What must hold before two columns can be kept in step, and the proofs and probes of their expressions."""
+"""The proofs of a plan's expressions and of what goes along, on temporary tables, and the probes of the data.
+
+A proof runs in a transaction that is always rolled back; a probe only reads.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 from osc.catalog import Table
-from osc.errors import Finding
-from osc.names import quote
-from osc.operations import belongings, casts
-from osc.operations.pairing import Replacement
+from osc.names import QName, quote
+from osc.operations.replacement import Replacement
 from osc.program.model import Probe, Proof
 
-COLUMNS_MAX = 1600
-"""MaxHeapAttributeNumber: dropped columns count, too."""
 
-
-def missing_column(table: Table, name: str) -> Finding:
-    """Return the finding for a column that is not there, with the nearest one that is."""
-    near = difflib.get_close_matches(name, [column.name for column in table.columns], n=1)
-    hint = f"did you mean {near[0]}?" if near else f"its columns: {', '.join(column.name for column in table.columns)}"
-    return Finding("C211", f"column {table.name}.{name} does not exist", hint, path=("column",))
-
-
-def pairable(table: Table) -> Iterator[Finding]:
-    """Yield what forbids a sync trigger and a keyset fill on ``table``."""
-    if table.paging_key() is None:
-        yield Finding("C120", f"table {table.name} has no usable unique key: unique, valid, immediate, not partial, not null",
-                      "add a primary key first", path=("table",))  # fmt: skip
-    if table.column_numbers_used + 2 > COLUMNS_MAX:
-        yield Finding("C245", f"table {table.name} has used {table.column_numbers_used} of {COLUMNS_MAX} columns",
-                      "dropped columns count; the table must be made anew", path=("table",))  # fmt: skip
-    for publication in table.publications:
-        keyed = table.replica_identity in ("f", "i") or (
-            table.replica_identity == "d" and table.primary_key() is not None
-        )
-        if publication.updates and not keyed:
-            yield Finding("C260", f"publication {publication.name} publishes updates of {table.name}, which has no replica identity",
-                          "add a primary key or set REPLICA IDENTITY; the fill's updates would fail", path=("table",))  # fmt: skip
-    for trigger in table.triggers:
-        if trigger.row and trigger.before and trigger.name.encode() >= b"~osc_" and not trigger.ours:
-            yield Finding("C252", f"trigger {trigger.name} on {table.name} sorts behind osc's and could change what it saw",
-                          f"rename it: ALTER TRIGGER {quote(trigger.name)} … RENAME TO a name below '~'", path=("table",))  # fmt: skip
+def clone_of_shape(table: Table) -> str:
+    """Return the statement for a temporary table of the shape ``table`` will have, generated columns as plain ones."""
+    columns = [
+        f"{quote(column.name)} {column.type}{f' COLLATE {column.collation}' if column.collation else ''}"
+        for column in table.columns
+    ]
+    return f"CREATE TEMPORARY TABLE {quote(table.name.name)} ({', '.join(columns)})"
 
 
 def pair_proofs(new: Replacement, *, up_given: bool, down_given: bool) -> Iterator[Proof]:
@@ -53,13 +31,15 @@ def pair_proofs(new: Replacement, *, up_given: bool, down_given: bool) -> Iterat
 
 
 def _expression_proof(new: Replacement, expression: str, type_name: str, field: str, *, widened: bool) -> Proof:
-    """An enum's casts are only STABLE by their label's catalog look-up, yet a label never changes its value: typed, not frozen."""
+    """Casts of enums are STABLE, for they look a label up, yet no label changes its value: typed, not frozen."""
     clone = _clone(new, widened=widened)
-    enum = new.source.type_kind == "e" and (new.plain_up or casts.is_plain_cast(expression, new.final))
+    plain = new.plain_down if widened else new.plain_up
+    enum = plain and "e" in (new.source.type_kind, new.type_kind)
     value = (
         f"INSERT INTO osc_proven SELECT (\n{expression}\n) FROM pg_temp.{quote(new.name.name)} LIMIT 0"
         if enum
-        else f"ALTER TABLE pg_temp.{quote(new.name.name)} ADD COLUMN osc_proven {type_name} GENERATED ALWAYS AS (\n{expression}\n) STORED"
+        else f"ALTER TABLE pg_temp.{quote(new.name.name)} ADD COLUMN osc_proven {type_name} GENERATED ALWAYS AS "
+        f"(\n{expression}\n) STORED"
     )
     prepare = (f"CREATE TEMPORARY TABLE osc_proven (value {type_name})",) if enum else ()
     return Proof(
@@ -99,38 +79,99 @@ def _clone(new: Replacement, *, widened: bool) -> tuple[str, ...]:
 def _definition_proofs(new: Replacement) -> Iterator[Proof]:
     clone = f"pg_temp.{quote(new.name.name)}"
     base = (*_clone(new, widened=False), f"ALTER TABLE {clone} ADD COLUMN {quote(new.target)} {new.type}")
-    twins = belongings.constraint_twins(new.table, new.source.name, new.target, final=new.final, helper=new.same_name)
-    for twin in twins:
-        if twin.old.type == "c":
-            yield Proof(sql=(*base, f"ALTER TABLE {clone} ADD {twin.definition}"), code="C231",
-                        expression=f"{twin.old.name}: {twin.definition}", path=("type",),
-                        hint=f"constraint {twin.old.name} cannot be carried over; drop it first")  # fmt: skip
-    for index in belongings.index_twins(new.table, new.source.name, new.target, final=new.final, helper=new.same_name):
+    for twin in new.constraint_twins:
+        if twin.old.type == "f":
+            yield from _reference_proof(
+                new, twin.old.references, twin.columns, twin.old.referenced_columns, twin.old.name
+            )
+        else:
+            yield Proof(
+                sql=(*base, f"ALTER TABLE {clone} ADD {twin.definition}"),
+                code="C231",
+                expression=f"{twin.old.name}: {twin.definition}",
+                path=("type",),
+                hint=f"constraint {twin.old.name} cannot be carried over; drop it first",
+            )
+    for index in new.index_twins:
         definition = index.on.removeprefix(f"ON {new.table.name.sql} ")
-        yield Proof(sql=(*base, f"CREATE INDEX ON {clone} {definition}"), code="C231",
-                    expression=f"{index.old.name}: {definition}", path=("type",),
-                    hint=f"index {index.old.name} cannot be carried over; drop it first")  # fmt: skip
-    if new.default is not None and not new.default.startswith("nextval("):
-        yield Proof(sql=(*base, f"ALTER TABLE {clone} ALTER COLUMN {quote(new.target)} SET DEFAULT {new.default}"),
-                    code="C222", expression=new.default, path=("default",), hint="the default must be a value of the type")  # fmt: skip
+        unique = "UNIQUE " if index.old.unique else ""
+        yield Proof(
+            sql=(*base, f"CREATE {unique}INDEX ON {clone} {definition}"),
+            code="C231",
+            expression=f"{index.old.name}: {definition}",
+            path=("type",),
+            hint=f"index {index.old.name} cannot be carried over; drop it first",
+        )
+    if new.default is not None:
+        yield Proof(
+            sql=(*base, f"ALTER TABLE {clone} ALTER COLUMN {quote(new.target)} SET DEFAULT {new.default}"),
+            code="C222",
+            expression=new.default,
+            path=("default",),
+            hint="the default must be a value of the type",
+        )
 
 
-def pair_probes(new: Replacement) -> Iterable[Probe]:
-    """Return the probe for a NULL in N that could mean both "unfilled" and a value: S equals down(NULL), up(S) is not NULL."""
-    if new.down is None or new.not_null:
+def _reference_proof(
+    new: Replacement, table: QName | None, columns: tuple[str, ...], referenced: tuple[str, ...], name: str
+) -> Iterator[Proof]:
+    """A temporary table cannot refer to a permanent one; that the types can be compared is what may be missing."""
+    for column, there in zip(columns, referenced, strict=False):
+        if column == new.target and table is not None:
+            compared = f"SELECT FROM ONLY {table.sql} AS r WHERE r.{quote(there)} = NULL::{new.type} LIMIT 0"
+            yield Proof(
+                sql=(compared,),
+                code="C231",
+                expression=f"{name}: {there} = {new.final}",
+                typing=compared,
+                path=("type",),
+                hint=f"foreign key {name} cannot be carried over; drop it first",
+            )
+
+
+def pair_probes(new: Replacement) -> Iterator[Probe]:
+    """Yield the probes of a pair: rows that would break what is asked of N, and a NULL that could mean two things."""
+    if new.not_null and not new.plain_up:
+        yield null_probe(new.table, new.up, new.final, "up")
+    yield from _ambiguity_probe(new)
+
+
+def null_probe(table: Table, up: str, column: str, field: str) -> Probe:
+    """Return the probe for rows that a NOT NULL behind the fill would refuse, listed before the first write."""
+    return Probe(
+        sql=f"SELECT {_shown_key(table)} FROM ONLY {table.name.sql} AS {quote(table.name.name)} WHERE (\n{up}\n) IS "
+        f"NULL LIMIT 20",
+        code="C244",
+        message=f"rows for which up gives NULL, which {column} is not to be",
+        hint="let up give a value for each row, mend these rows, or say not_null: false",
+        path=(field,),
+    )
+
+
+def _shown_key(table: Table) -> str:
+    key = table.paging_key()
+    return " || ', ' || ".join(f"{quote(name)}::text" for name in key.columns if name) if key else "'?'"
+
+
+def _ambiguity_probe(new: Replacement) -> Iterable[Probe]:
+    """Return the probe for a NULL in N that could mean "unfilled" and a value: S is down(NULL), up(S) is not NULL."""
+    if new.down is None or new.not_null or (new.plain_up and new.plain_down):
         return ()
     source, table = new.source, new.table
     others = ", ".join(quote(column.name) for column in table.columns if column.name != source.name)
-    row = f"(SELECT r.* FROM (VALUES (1)) AS one(n) LEFT JOIN (SELECT * FROM ONLY {table.name.sql} LIMIT 1000) AS r ON true)"
+    some = f"SELECT * FROM ONLY {table.name.sql} LIMIT 1000"
+    row = f"(SELECT r.* FROM (VALUES (1)) AS one(n) LEFT JOIN ({some}) AS r ON true)"
     final = f", NULL::{new.type} AS {quote(new.final)}"
     named = f"SELECT {others}{final} FROM {row} AS r" if new.same_name else f"SELECT *{final} FROM {row} AS r"
-    down = f"SELECT {_list(others)}(\n{new.down}\n)::{source.type} AS {quote(source.name)} FROM ({named}) AS {quote(table.name.name)}"
+    carried = f"(\n{new.down}\n)::{source.type} AS {quote(source.name)}"
+    down = f"SELECT {_list(others)}{carried} FROM ({named}) AS {quote(table.name.name)}"
     return (
         Probe(
-            sql=f"SELECT {quote(source.name)}::text FROM ({down}) AS {quote(table.name.name)} WHERE (\n{new.up}\n) IS NOT NULL LIMIT 1",
+            sql=f"SELECT {quote(source.name)}::text FROM ({down}) AS {quote(table.name.name)} WHERE (\n{new.up}\n) "
+            f"IS NOT NULL LIMIT 1",
             code="V149",
-            message="NULL in the new column could mean both 'not filled yet' and a value: down gives this old value for NULL, "
-            "for which up gives another",
+            message="NULL in the new column could mean both 'not filled yet' and a value: down gives this old value "
+            "for NULL, for which up gives another",
             hint="say not_null: true, or let down give an old value for which up is NULL",
             path=("down",),
         ),

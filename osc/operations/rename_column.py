@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from osc.catalog import Catalog, Column, Table
+from osc.catalog import Catalog
 from osc.errors import Finding
-from osc.names import QName, quote
-from osc.operations import belongings, proving
+from osc.names import QName
+from osc.operations import objections, pairing
 from osc.operations.base import Operation, missing_table
 from osc.operations.fields import ColumnName
-from osc.operations.pairing import Replacement, parts
 from osc.operations.parts import Part
-from osc.program.model import Probe
+from osc.operations.replacement import Replacement, replacement
 
 
 class RenameColumn(Operation):
@@ -41,7 +40,7 @@ rename_column:
     def columns_named(self) -> dict[QName, tuple[str, ...]]:
         return {self.table: (self.column, self.to)}
 
-    def columns_read_now(self) -> dict[QName, tuple[str, ...]]:
+    def columns_read_now(self, catalog: Catalog) -> dict[QName, tuple[str, ...]]:
         return {self.table: (self.column,)}
 
     def objections(self, catalog: Catalog) -> Iterable[Finding]:
@@ -51,32 +50,15 @@ rename_column:
         table = catalog.table(self.table)
         assert table is not None
         if table.column(self.column) is None:
-            return [proving.missing_column(table, self.column)]
-        found = [*belongings.obstacles(table, self.column), *proving.pairable(table)]
-        if table.column(self.to) is not None:
-            found.append(
-                Finding(
-                    "C210",
-                    f"column {self.table}.{self.to} exists already",
-                    "choose another name",
-                    path=("to",),
-                )
-            )
-        return found
-
-    def probes(self, catalog: Catalog) -> Iterable[Probe]:
-        table, source = self._found(catalog)
-        return proving.pair_probes(self._new(table, source)) if table and source else ()
+            return [objections.missing_column(table, self.column)]
+        return objections.replaceable(catalog, self._new(catalog))
 
     def parts(self, catalog: Catalog, plan_id: str) -> tuple[Part, ...]:
-        table, source = self._found(catalog)
-        assert table is not None and source is not None
-        return parts(self._new(table, source, plan_id, catalog.server.major))
+        return pairing.parts(self._new(catalog, plan_id))
 
-    def _found(self, catalog: Catalog) -> tuple[Table | None, Column | None]:
+    def _new(self, catalog: Catalog, plan_id: str = "") -> Replacement:
         table = catalog.table(self.table)
-        return table, table.column(self.column) if table else None
-
-    def _new(self, table: Table, source: Column, plan_id: str = "", server_major: int = 0) -> Replacement:
-        return Replacement(table, source, self.to, source.type, quote(self.column), quote(self.to), source.not_null,
-                           source.default, plan_id, server_major)  # fmt: skip
+        source = table.column(self.column) if table else None
+        assert table is not None
+        assert source is not None
+        return replacement(catalog, table, source, to=self.to, type=None, plan_id=plan_id)

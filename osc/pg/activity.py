@@ -86,6 +86,25 @@ class IndexProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocker:
+    """A session that a statement of ours waits for."""
+
+    pid: int
+    age_s: float | None
+    state: str
+    application_name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a session does now. ``state`` is empty where we may not see it."""
+
+    state: str
+    waits_for: tuple[Blocker, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Waiter:
     """A session that waits for a lock, and whom it waits for."""
 
@@ -131,6 +150,15 @@ async def who_waits_on(conn: Connection, pids: Iterable[int]) -> tuple[Waiter, .
     """Return the sessions that wait for a lock behind one of the backends ``pids``, the longest first."""
     rows = await _rows(conn, "who_waits_on", pids=list(pids))
     return tuple(Waiter(**{**row, "blocked_by": tuple(row["blocked_by"])}) for row in rows)
+
+
+async def doing(conn: Connection, pid: int) -> Doing | None:
+    """Return what session ``pid`` does and whom it waits for; None if it is gone."""
+    rows = await _rows(conn, "doing", pid=pid)
+    if not rows:
+        return None
+    waits_for = await _rows(conn, "waits_for", pid=pid) if rows[0]["waits"] else []
+    return Doing(state=rows[0]["state"], waits_for=tuple(Blocker(**row) for row in waits_for))
 
 
 async def backend_alive(conn: Connection, pid: int, backend_start: datetime) -> bool:

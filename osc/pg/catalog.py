@@ -161,19 +161,23 @@ def _table(row: Row, parts: Parts) -> Table:
 
 
 def _column(row: Row) -> Column:
-    return Column(**_without(row, "generation_tree", "owned_sequence"), owned_sequence=_name(row["owned_sequence"]))
+    *sequence, sequence_type = row["owned_sequence"] or (None,)
+    return Column(
+        **_without(row, "generation_tree", "owned_sequence"),
+        owned_sequence=_name(sequence),
+        owned_sequence_type=sequence_type,
+    )
 
 
 def _index(row: Row, numbers: Mapping[int, str]) -> Index:
     references = _references(row["tree"], numbers)
     definition = _definition(row)
     everything = numbers.values() if WHOLE_ROW in references else ()
-    uses = dict.fromkeys([*row["columns"], *row["include"], *references, *everything])
     return Index(
         **_without(row, "tree", "definition"),
         definition=definition,
         after_on=after_on(definition),
-        uses=tuple(name for name in numbers.values() if name in uses),
+        uses=_in_order([*row["columns"], *row["include"], *references, *everything], numbers),
         expression_references=references,
     )
 
@@ -189,12 +193,11 @@ def _constraint(row: Row, numbers: Mapping[int, str]) -> Constraint:
 
 
 def _trigger(row: Row, numbers: Mapping[int, str]) -> Trigger:
-    condition = _references(row["tree"], numbers)
     return Trigger(
         **_without(row, "source", "tree", "function", "definition"),
         definition=_definition(row),
         function=QName(*row["function"]),
-        condition_uses=tuple(name for name in numbers.values() if name in condition),
+        condition_uses=_in_order(_references(row["tree"], numbers), numbers),
         body_mentions=tuple(name for name in numbers.values() if _mentions(row["source"], name)),
     )
 
@@ -202,14 +205,14 @@ def _trigger(row: Row, numbers: Mapping[int, str]) -> Trigger:
 def _generated(table: QName, columns: Iterable[Row], numbers: Mapping[int, str]) -> Iterable[Dependent]:
     for column in columns:
         if column["generated"]:
-            uses = _live(_references(column["generation_tree"], numbers), numbers)
+            uses = _in_order(_references(column["generation_tree"], numbers), numbers)
             yield Dependent(kind="generated column", name=f"{table}.{column['name']}", columns=uses)
 
 
 def _statistics(rows: Iterable[Row], numbers: Mapping[int, str]) -> Iterable[Dependent]:
     for row in rows:
         plain = {numbers[number] for number in row["numbers"]}
-        uses = _live(plain | set(_references(row["tree"], numbers)), numbers)
+        uses = _in_order(plain | set(_references(row["tree"], numbers)), numbers)
         yield Dependent(kind="statistics", name=row["name"], columns=uses)
 
 
@@ -217,7 +220,7 @@ def _publications(rows: Iterable[Row], numbers: Mapping[int, str]) -> tuple[Publ
     found: dict[str, Publication] = {}
     for row in rows:
         listed = None if row["numbers"] is None else tuple(numbers[number] for number in row["numbers"])
-        filtered = _live(_references(row["tree"], numbers), numbers)
+        filtered = _in_order(_references(row["tree"], numbers), numbers)
         # A table that is published by name as well as with its schema comes first by name.
         found.setdefault(
             row["name"],
@@ -232,10 +235,10 @@ def _references(tree: str | None, numbers: Mapping[int, str]) -> dict[str, int]:
     return dict(Counter(names[int(number)] for number in _COLUMN_IN_TREE.findall(tree or "")))
 
 
-def _live(used: Iterable[str], numbers: Mapping[int, str]) -> tuple[str, ...]:
-    """Return the columns among ``used`` in the table's order; all of them if the whole row is used."""
+def _in_order(used: Iterable[str], numbers: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the columns among ``used`` in the table's order."""
     wanted = set(used)
-    return tuple(name for name in numbers.values() if name in wanted or WHOLE_ROW in wanted)
+    return tuple(name for name in numbers.values() if name in wanted)
 
 
 def after_on(definition: str) -> str:

@@ -96,6 +96,19 @@ SELECT p.pid, p.phase, p.command, coalesce(p.index_relid, 0)::bigint AS index_oi
 FROM pg_stat_progress_create_index p
 WHERE p.pid = %(pid)s AND p.phase IS NOT NULL;
 
+-- name: doing
+SELECT coalesce(a.state, '') AS state, coalesce(a.wait_event_type = 'Lock', false) AS waits
+FROM pg_stat_activity a
+WHERE a.pid = %(pid)s;
+
+-- name: waits_for
+-- Only asked for a session that waits: pg_blocking_pids takes the lock manager's partitions for a moment.
+SELECT a.pid, extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS age_s, coalesce(a.state, '') AS state,
+       coalesce(a.application_name, '') AS application_name, coalesce(a.query, '') AS query
+FROM pg_stat_activity a
+WHERE a.pid = ANY (pg_blocking_pids(%(pid)s))
+ORDER BY a.xact_start NULLS LAST, a.pid;
+
 -- name: backend_of
 SELECT a.pid, a.backend_start
 FROM pg_stat_activity a

@@ -149,9 +149,10 @@ SELECT
     ) AS grants,
     NOT EXISTS (SELECT FROM unequal AS u WHERE u.type = a.atttypid) AS has_equality,
     (
-        SELECT jsonb_build_array(sn.nspname, s.relname)
+        SELECT jsonb_build_array(sn.nspname, s.relname, format_type(q.seqtypid, NULL))
         FROM pg_depend AS dep
         JOIN pg_class AS s ON s.oid = dep.objid AND s.relkind = 'S'
+        JOIN pg_sequence AS q ON q.seqrelid = s.oid
         JOIN pg_namespace AS sn ON sn.oid = s.relnamespace
         WHERE dep.classid = 'pg_class'::regclass AND dep.refclassid = 'pg_class'::regclass
             AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i')
@@ -216,7 +217,8 @@ CROSS JOIN LATERAL (
         array_agg(k.options & 1 <> 0 ORDER BY k.n) FILTER (WHERE k.n <= i.indnkeyatts) AS descending,
         array_agg(k.options & 2 <> 0 ORDER BY k.n) FILTER (WHERE k.n <= i.indnkeyatts) AS nulls_first,
         bool_and(
-            o.opcdefault AND (o.opcintype = base.oid OR NOT EXISTS (
+            -- Under search_path = pg_catalog operators of other schemas (citext) are not found, those of text are instead.
+            o.opcdefault AND o.opcnamespace = 'pg_catalog'::regnamespace AND (o.opcintype = base.oid OR NOT EXISTS (
                 SELECT FROM pg_opclass AS exact
                 WHERE exact.opcmethod = o.opcmethod AND exact.opcdefault AND exact.opcintype = base.oid))
         ) FILTER (WHERE k.n <= i.indnkeyatts) AS default_opclasses

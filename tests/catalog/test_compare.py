@@ -12,8 +12,10 @@ from osc.catalog.effects import (
     AddConstraint,
     AddIndex,
     AddTrigger,
+    DropConstraint,
     RenameColumn,
     RenameIndex,
+    SetColumn,
     apply_effects,
 )
 from osc.catalog.model import (
@@ -200,6 +202,7 @@ RECORDED = {
     "unrelated column changed": users(columns=(ID, EMAIL, but(AGE, type="bigint"))),
     "unrelated not null": users(columns=(ID, EMAIL, but(AGE, not_null=True))),
     "unrelated check": users(constraints=(KEY, CHECK)),
+    "a check made anew in the same words": users(constraints=(KEY, but(CHECK, oid=99), AGE_CHECK)),
     "a check was proven": users(constraints=(KEY, CHECK, but(AGE_CHECK, validated=False))),
     "unrelated unproven not null": users(constraints=(KEY, CHECK, AGE_CHECK, but(NOT_NULL, validated=False))),
     "unrelated index": users(indexes=(KEY_INDEX, INDEX)),
@@ -241,11 +244,25 @@ def test_a_table_that_is_gone_is_drift() -> None:
 
 
 def test_drift_comes_first_and_a_name_cannot_forge_a_line() -> None:
-    told = differences(users(columns=(ID, AGE, Column(name="a\nb", number=4, type="text"))))
+    told = differences(users(owner="boss", columns=(ID, AGE, Column(name="a\nb", number=4, type="text"))))
     assert [one.line() for one in told] == [
         "app.users column email: expected type text, found nothing",
+        "app.users table: expected owner app, found owner boss",
         "app.users column a\\nb: expected nothing, found type text",
     ]
+
+
+def test_a_plan_without_columns_minds_no_constraint() -> None:
+    actual = users(constraints=(KEY, CHECK, AGE_CHECK, WHOLE))
+    [difference] = compare(catalog(USERS_TABLE), catalog(actual), columns={})
+    assert not difference.touches_plan
+
+
+def test_a_constraint_is_made_as_it_was_foretold() -> None:
+    expected = users(constraints=(KEY, but(CHECK, oid=None), AGE_CHECK))
+    assert differences(USERS_TABLE, expected) == ()
+    [difference] = differences(users(constraints=(KEY, but(CHECK, definition="CHECK (true)"), AGE_CHECK)), expected)
+    assert difference.touches_plan
 
 
 def test_a_check_that_somebody_proved_is_only_recorded() -> None:
@@ -310,6 +327,27 @@ def test_what_a_step_was_to_make_matches_whatever_the_server_made_of_it() -> Non
         ("index new_idx", "unique no"), ("index new_idx", "valid no")]  # fmt: skip
 
 
+def test_of_a_default_that_a_step_wrote_only_its_being_there_is_compared() -> None:
+    written = SetColumn(table=USERS, name="email", values={"default": "'x'", "default_as_written": True})
+    expected = apply_effects(catalog(USERS_TABLE), (written,))
+    worded = users(columns=(ID, but(EMAIL, default="'x'::text"), AGE))
+    assert compare(expected, catalog(worded), columns=PLAN) == ()
+    [gone] = compare(expected, catalog(users(columns=(ID, but(EMAIL, default=None), AGE))), columns=PLAN)
+    assert gone.touches_plan
+
+
+def test_an_index_that_becomes_a_constraint_goes_with_it() -> None:
+    made = Index(name="one", columns=("email",), uses=("email",), unique=True)
+    constraint = Constraint(name="one", type="u", columns=("email",), index="one", deferrable=True)
+    effects = (AddIndex(table=USERS, index=made), AddConstraint(table=USERS, constraint=constraint))
+    [table] = apply_effects(catalog(USERS_TABLE), effects).tables
+    index = table.index("one")
+    assert index is not None
+    assert (index.constraint, index.immediate) == ("one", False)
+    [table] = apply_effects(catalog(USERS_TABLE), (*effects, DropConstraint(table=USERS, name="one"))).tables
+    assert table.index("one") is None
+
+
 def test_a_name_that_a_step_gave_is_no_difference() -> None:
     expected = apply_effects(
         catalog(USERS_TABLE),
@@ -343,7 +381,15 @@ def test_a_constraint_that_a_step_was_to_make_says_that_its_column_is_not_null(t
 
 
 def test_a_foreign_key_that_a_step_made_on_the_other_table_is_expected_on_this_one() -> None:
-    orders = Table(oid=12, name=ORDERS, columns=(ID, but(EMAIL, name="who")), constraints=(but(INCOMING, table=None),))
+    elsewhere = but(INCOMING, name="to_itself", table=None, references=ORDERS)
+    keys = (but(INCOMING, table=None), elsewhere)
+    orders = Table(
+        oid=12,
+        name=ORDERS,
+        columns=(ID, but(EMAIL, name="who")),
+        constraints=keys,
+        incoming=(but(elsewhere, table=ORDERS),),
+    )
     twin = Constraint(name="twin", type="f", columns=("who",), references=USERS, referenced_columns=("email",))
     expected = apply_effects(catalog(USERS_TABLE, orders), (AddConstraint(table=ORDERS, constraint=twin),))
     made = but(twin, oid=96, definition="FOREIGN KEY …")

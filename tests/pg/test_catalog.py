@@ -448,7 +448,7 @@ async def test_foreign_keys_are_told_from_both_sides(tables: Callable[..., Any])
     assert up.definition == "FOREIGN KEY (y, x) REFERENCES app.t(a, b) ON DELETE CASCADE"
     assert (up.table, up.index) == (None, None)
     assert {(one.name, one.table, one.index) for one in table.incoming} == {
-        ("own", T, "t_boss_key"), ("up", child, "t_pkey")
+        ("own", T, "t_boss_key"), ("up", child, "t_pkey"), ("one", QName("app", "parts"), "t_boss_key"),
     }  # fmt: skip
     assert other.incoming == ()
 
@@ -458,9 +458,10 @@ async def test_foreign_keys_are_told_from_both_sides(tables: Callable[..., Any])
 
 async def test_triggers_are_told_in_all_their_parts(table: Callable[..., Any]) -> None:
     found = await table("""
-        CREATE TABLE app.t (a int, b int, c int, "odd name" int);
+        CREATE TABLE app.t (
+            a int, b int, c int, "odd name" int, "x""y" int, suppress_redundant_updates_trigger int);
         CREATE FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog
-            AS 'BEGIN NEW.B := NEW."odd name"; RETURN NEW; /* abc */ END';
+            AS 'BEGIN NEW.B := NEW."odd name" + NEW."x""y"; RETURN NEW; /* abc */ END';
         CREATE TRIGGER one BEFORE INSERT OR UPDATE OF a, c ON app.t FOR EACH ROW WHEN (NEW.b > 0)
             EXECUTE FUNCTION app.f();
         CREATE TRIGGER two AFTER UPDATE ON app.t FOR EACH ROW WHEN (OLD.c <> NEW.a) EXECUTE FUNCTION app.f();
@@ -478,7 +479,7 @@ async def test_triggers_are_told_in_all_their_parts(table: Callable[..., Any]) -
     assert (one.update_of, one.condition_uses, one.enabled) == (("a", "c"), ("b",), "O")
     assert (one.ours, two.ours, four.constraint, one.constraint) == (True, False, True, False)
     assert one.function == QName("app", "f")
-    assert one.body_mentions == ("b", "odd name")
+    assert one.body_mentions == ("b", "odd name", 'x"y')
     assert (two.before, two.condition_uses, two.enabled) == (False, ("a", "c"), "A")
     assert (three.row, three.events, three.enabled) == (False, ("delete", "truncate"), "D")
     assert (five.condition_uses, five.body_mentions) == ((), ())
@@ -577,9 +578,11 @@ async def test_publications_are_found_however_they_name_the_table(
     found = await table("""
         DROP PUBLICATION everything, plain;
         CREATE PUBLICATION "by schema" FOR TABLES IN SCHEMA app;
+        CREATE PUBLICATION "by both" FOR TABLES IN SCHEMA app, TABLE app.t WHERE (id > 1);
         CREATE PUBLICATION part FOR TABLE app.t (id, b) WHERE (id > 0);
     """)
-    by_schema, part = found.publications
+    by_both, by_schema, part = found.publications
+    assert (by_both.name, by_both.row_filter_uses) == ("by both", ("id",))
     assert (by_schema.name, by_schema.columns, by_schema.row_filter_uses) == ("by schema", None, ())
     assert (part.name, part.columns, part.row_filter_uses) == ("part", ("id", "b"), ("id",))
 
@@ -721,6 +724,21 @@ async def test_a_table_changed_while_it_is_read_is_read_again(
     [table] = (await read(dsn, T)).tables
     assert [index.name for index in table.indexes] == ["stays"]
     assert list(changes) == []
+
+
+async def test_a_table_dropped_while_it_is_read_is_missing(
+    dsn: str, run: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("CREATE TABLE app.t (a int CHECK (a > 0))")
+    fetch = reading._fetch
+
+    async def disturbed(conn: Any, name: str, **parameters: Any) -> Any:
+        if name == "constraints":
+            run("DROP TABLE app.t")
+        return await fetch(conn, name, **parameters)
+
+    monkeypatch.setattr(reading, "_fetch", disturbed)
+    assert (await read(dsn, T)).missing == (T,)
 
 
 async def test_a_table_that_never_rests_is_given_up(

@@ -1,5 +1,4 @@
 """Kinds of operations that the tests of plan and linter need, independent of those of the package."""
-# ruff: noqa: TC001  # pydantic reads them at run time
 
 from __future__ import annotations
 

@@ -38,7 +38,16 @@ def test_every_example_plan_fits(path: Path) -> None:
 
 
 def test_every_example_plan_loads() -> None:
-    assert [plan.id for plan in load_directory(PLANS)] == ["00001_pgbench_balance", "00042_users_verified_at"]
+    assert [plan.id for plan in load_directory(PLANS)] == [
+        "00001_pgbench_balance",
+        "00002_orders_total_bigint",
+        "00003_users_mail_to_email",
+        "00004_users_public_id",
+        "00005_users_email_domain",
+        "00006_orders_one_open_basket",
+        "00007_orders_note",
+        "00042_users_verified_at",
+    ]
 
 
 def test_a_plan_with_everything_fits() -> None:
