@@ -15,20 +15,32 @@ import anyio
 
 from osc.errors import UsageError
 
-POINTS: frozenset[str] = frozenset(
-    {
-        "register.before", "register.after",
-        "lease.before", "lease.after",
-        "step.started", "step.before", "step.after", "step.done",
-        "index.before_build", "index.after_build", "index.before_rename", "index.after_rename",
-        "index.before_drop", "index.after_drop",
-        "batch.before", "batch.after",
-        "verify.before", "verify.after",
-        "phase.before", "phase.after",
-        "undo.before", "undo.after",
-    }
-)  # fmt: skip
+PAIRS: tuple[str, ...] = (
+    "register",  # change, steps, lease and history of a plan
+    "target",  # the wish
+    "lease",  # taking the lead
+    "state",  # each move of a change
+    "start",  # a step's row: started
+    "finish",  # a step's row: done, undone or failed, where no transaction of the step says so
+    "transaction",  # ddl, sql and switch: one message with the step's row
+    "build",  # CREATE INDEX CONCURRENTLY
+    "rename",  # an index set aside, or into place with the step's row
+    "drop_index",  # DROP INDEX CONCURRENTLY
+    "scan",  # VALIDATE CONSTRAINT, ANALYZE
+    "slices",  # the slices of a fill
+    "claim",  # a lane's claim of a slice
+    "batch",
+    "verdict",  # of a verification: pass begun
+    "verify",  # of a verification: pass ended
+    "filled",
+    "undo",  # around a step's undo
+    "problem",
+)
+"""What is committed or changed by itself; each has a point before and one after it."""
+
+POINTS: frozenset[str] = frozenset(f"{pair}.{side}" for pair in PAIRS for side in ("before", "after"))
 """Every failpoint there is. Passing an unknown one is a programming error."""
+EVERY = "*"
 
 
 @dataclass
@@ -58,8 +70,11 @@ class Failpoints:
         return points
 
     def arm(self, name: str, action: str) -> None:
-        """Arm ``name`` with ``kill9``, ``stop``, ``sleep:SECONDS`` or ``raise:TEXT``, each with an optional ``@n``."""
-        if name not in POINTS:
+        """Arm ``name`` with ``kill9``, ``stop``, ``sleep:SECONDS`` or ``raise:TEXT``, each with an optional ``@n``.
+
+        ``*`` is every point: its n-th passage is the n-th of any.
+        """
+        if name not in POINTS | {EVERY}:
             raise UsageError(f"there is no failpoint {name!r}")
         verb, _, passage = action.partition("@")
         self.armed[name] = _Armed(verb, int(passage or 1))
@@ -68,12 +83,10 @@ class Failpoints:
         """Pass the point ``name``; does nothing unless it is armed."""
         assert name in POINTS, name
         self.hits[name] = self.hits.get(name, 0) + 1
-        armed = self.armed.get(name)
-        if armed is None:
-            return
-        armed.passed += 1
-        if armed.passed == armed.passage:
-            await _act(armed.action)
+        for armed in filter(None, (self.armed.get(name), self.armed.get(EVERY))):
+            armed.passed += 1
+            if armed.passed == armed.passage:
+                await _act(armed.action)
 
 
 class FailpointRaised(RuntimeError):

@@ -86,8 +86,15 @@ class Settings:
 
     # waiting
     worker_poll_s: float = 2.0
+    worker_gate_poll_max_s: float = 30.0
+    """A change that waits for a gate is asked again after the poll, then ever later, up to this."""
     poll_s: float = 0.5
     progress_line_s: float = 10.0
+
+    @property
+    def reply_deadline_s(self) -> float:
+        """How long the client waits for a statement under the session's own timeout before it hangs up."""
+        return self.query_deadline_s + self.reply_grace_s
 
 
 DEFAULTS = Settings()

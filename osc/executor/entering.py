@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from osc.catalog import Catalog
+from osc.catalog import Catalog, Table
 from osc.catalog.compare import Difference, compare
 from osc.catalog.effects import apply_effects
 from osc.errors import Drift, Finding
+from osc.executor import working_names
 from osc.executor.lead import Lead
 from osc.names import QName
 from osc.pg.catalog import read_catalog
-from osc.program import Phase, Program
+from osc.program import DropIndexStep, IndexStep, Phase, Program, Step
 from osc.state import events, journal
 
 
 async def check(lead: Lead, phase: Phase) -> None:
     """Compare and record what differs; raise Drift if a difference touches the plan.
 
-    In the middle of a phase the effects of its finished steps are expected too; a step that was begun and not finished
-    may have left its object, which its handler will find by name.
+    In the middle of a phase the effects of its finished steps are expected too. What a step that was begun and not
+    finished may have left or taken is its handler's to find: a transaction left nothing, an index step an index under
+    a name of its own, or an index half dropped.
     """
-    actual = await lead.ask(read_catalog(lead.observer, lead.program.tables))
-    differences = compare(await _expected(lead, phase), actual, columns=columns_by_table(lead.program))
+    rows = {row.step: row.state for row in await lead.ask(journal.steps(lead.control, lead.number))}
+    begun = [step for step in lead.program.phase(phase).steps if rows.get(step.id) in ("started", "failed")]
+    expected = _expected(lead.program, phase, rows)
+    actual = await read_catalog(lead.observer, lead.program.tables)
+    differences = compare(
+        _without_work(lead, expected, begun), _without_work(lead, actual, begun), columns=columns_by_table(lead.program)
+    )
     touching = [one for one in differences if one.touches_plan]
     if touching:
         raise drift(lead.change.id, phase, touching)
@@ -31,11 +38,43 @@ async def check(lead: Lead, phase: Phase) -> None:
         )
 
 
-async def _expected(lead: Lead, phase: Phase) -> Catalog:
-    rows = {row.step: row for row in await lead.ask(journal.steps(lead.control, lead.number))}
-    part = lead.program.phase(phase)
-    done = [step for step in part.steps if step.id in rows and rows[step.id].state == "done"]
-    return apply_effects(part.expects, tuple(effect for step in done for effect in step.effects))
+def _expected(program: Program, phase: Phase, rows: dict[str, str]) -> Catalog:
+    """Return the Catalog on entry, with the effects of what is done of the phase."""
+    done = [step for step in program.phase(phase).steps if rows.get(step.id) == "done"]
+    undone = [step for step in program.steps() if rows.get(step.id) == "undone"]
+    expected = apply_effects(
+        program.phase(phase).expects, tuple(effect for step in done for effect in step.effects)
+    )
+    made_anew = {(effect.table, effect.name) for step in undone for effect in step.effects if hasattr(effect, "name")}
+    for table in expected.tables:
+        expected = expected.with_table(_of_any_oid(table, {name for of, name in made_anew if of == table.name}))
+    return expected
+
+
+def _of_any_oid(table: Table, names: set[str]) -> Table:
+    """What a step took away and its undo made again is as it was, but it is another object."""
+    if not names:
+        return table
+    constraints = tuple(
+        one.model_copy(update={"oid": None}) if one.name in names else one for one in table.constraints
+    )
+    indexes = tuple(one.model_copy(update={"oid": None}) if one.name in names else one for one in table.indexes)
+    return table.model_copy(update={"constraints": constraints, "indexes": indexes})
+
+
+def _without_work(lead: Lead, catalog: Catalog, begun: list[Step]) -> Catalog:
+    for step in begun:
+        table = catalog.table(step.table) if isinstance(step, IndexStep | DropIndexStep) else None
+        if table is not None and isinstance(step, IndexStep | DropIndexStep):
+            catalog = catalog.with_table(_without_index(lead, table, step))
+    return catalog
+
+
+def _without_index(lead: Lead, table: Table, step: IndexStep | DropIndexStep) -> Table:
+    prefix = working_names.prefix(lead.change, step)
+    going = step.name if isinstance(step, DropIndexStep) else None
+    left = tuple(one for one in table.indexes if one.name != going and not one.name.startswith(prefix))
+    return table.model_copy(update={"indexes": left})
 
 
 def columns_by_table(program: Program) -> dict[QName, frozenset[str]]:

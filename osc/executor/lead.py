@@ -1,8 +1,7 @@
-"""Leadership of one change by this process: lease, heartbeat, sessions, and the end of what an older epoch left running."""
+"""Leadership of one change by this process: the lease, the sessions, and the question whether to go on."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable
@@ -11,30 +10,25 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-import anyio
-
 from osc.clock import Clock, SystemClock
-from osc.errors import LeaseLost, OutcomeUnknown
+from osc.errors import LeaseLost, TryAgainLater
+from osc.executor import keeping
+from osc.executor.explaining import mends_itself
 from osc.executor.reports import Listener, Report, silent
-from osc.failpoints import failpoint
-from osc.pg import activity
 from osc.pg.gate import LockGate
 from osc.pg.session import Connection, backend_of, close, connect, deadlock_timeout_ms, within
 from osc.pg.target import Target
 from osc.program import Phase, Program
 from osc.settings import DEFAULTS, Settings
-from osc.state import changes, lease
-from osc.state.changes import Change
+from osc.state import changes, events, lease
+from osc.state.changes import Change, Standing
+from osc.state.lease import Leader
 
 T = TypeVar("T")
 
 
 class Redirected(Exception):
     """The wish for this change was changed (other direction, other target); the runner reads it anew."""
-
-
-class PhaseReached(Exception):
-    """The target was reached while looking for it; nothing is left to do."""
 
 
 @dataclass
@@ -46,6 +40,8 @@ class Executor:
     settings: Settings = DEFAULTS
     clock: Clock = field(default_factory=SystemClock)
     listener: Listener = silent
+    stays_while_paused: bool = True
+    """A command waits in a pause; a worker leaves the change and looks after others."""
     owner: UUID = field(default_factory=uuid4)
     gates: dict[int, LockGate] = field(default_factory=dict)
 
@@ -58,26 +54,50 @@ class Executor:
         return await connect(self.target, purpose=f"{change_id}:{purpose}", settings=self.settings)
 
     @asynccontextmanager
-    async def lead(self, change: Change) -> AsyncIterator[Lead | None]:
+    async def lead(self, change: Change, *, after_epoch: int | None = None) -> AsyncIterator[Lead | None]:
         """Lead ``change`` for the length of the block, or yield ``None`` while another executor does.
 
-        Nothing of an older epoch is left running once the block begins. Inside, LeaseLost may come at any await.
+        Who led before in this run gives the epoch it had: if another came between, LeaseLost is raised (F05).
+
+        Nothing of an older epoch is left running once the block begins. Inside, LeaseLost may come at any await. The
+        lead is given up at the end, unless an error ends it that taking it anew mends: then it is kept until it runs
+        out, so that nobody else comes between.
         """
         async with AsyncExitStack() as stack:
             control = await self._session(stack, change.id, "control")
-            await lease.register_executor(
-                control, self.owner, host=socket.gethostname(), pid=os.getpid(), kind=self.kind
-            )
-            await failpoint("lease.before")
-            epoch = await lease.take(control, change.number, self.owner, self.settings.lease_s)
-            await failpoint("lease.after")
+            before, epoch = await self._take(control, change, after_epoch)
             if epoch is None:
                 yield None
                 return
-            lead = await self._lead(stack, change, control, epoch)
-            async with _heartbeats(lead, stack):
-                await _end_old_epochs(lead)
-                yield lead
+            lead: Lead | None = None
+            try:
+                lead = await self._lead(stack, change, control, epoch)
+                async with keeping.heartbeats(lead):
+                    await keeping.end_old_epochs(lead)
+                    await _tell_takeover(lead, before)
+                    yield lead
+            except BaseException as error:
+                if not mends_itself(error):
+                    await keeping.release(self, control, change.number, epoch, lost=lead is not None and lead.is_lost)
+                raise
+            await keeping.release(self, control, change.number, epoch)
+
+    async def _take(
+        self, control: Connection, change: Change, after_epoch: int | None
+    ) -> tuple[Leader | None, int | None]:
+        """Return who led, and the new epoch if the lead is ours now."""
+        deadline_s = self.settings.reply_deadline_s
+        host, pid = socket.gethostname(), os.getpid()
+        await within(
+            control, deadline_s, lease.register_executor(control, self.owner, host=host, pid=pid, kind=self.kind)
+        )
+        before = await within(control, deadline_s, lease.leader(control, change.number))
+        standing = await within(control, deadline_s, changes.standing(control, change.number))
+        if after_epoch is not None and standing.epoch != after_epoch:
+            raise keeping.lease_lost(change.id, after_epoch)
+        taking = lease.take(control, change.number, self.owner, self.settings.lease_s)
+        epoch = await within(control, deadline_s, taking)
+        return before, epoch
 
     async def _session(self, stack: AsyncExitStack, change_id: str, purpose: str) -> Connection:
         conn = await self.connect(change_id, purpose)
@@ -125,12 +145,16 @@ class Lead:
         return self.change.number
 
     @property
+    def is_lost(self) -> bool:
+        return self.lost is not None
+
+    @property
     def who(self) -> str:
         return f"{self.executor.kind} {socket.gethostname()}:{os.getpid()}"
 
     async def ask(self, work: Awaitable[T]) -> T:
         """Await one exchange on the control session, with its deadline."""
-        return await within(self.control, self.settings.query_deadline_s, work)
+        return await within(self.control, self.settings.reply_deadline_s, work)
 
     async def record(self, conn: Connection) -> None:
         """Record the backend of ``conn`` before it works, so that a successor can end it (F03)."""
@@ -159,94 +183,54 @@ class Lead:
     async def may_go_on(self) -> None:
         """Return when the next thing may begin; stay while the change is paused.
 
-        Raises LeaseLost, or Redirected when somebody wished for another target.
+        Raises LeaseLost, or Redirected when somebody wished for another target; an executor that does not stay while
+        paused gets TryAgainLater. To be asked only where what was begun can be begun again.
         """
         told = False
         while True:
-            if self.lost is not None:
-                raise self.lost
-            change = await self.refresh()
-            if self.wished is not None and (change.direction, change.target) != self.wished:
+            standing = await self._standing()
+            if self.wished is not None and standing.wish != self.wished:
                 raise Redirected
-            pause = change.effective_pause
+            pause = standing.pause
             if pause is None:
                 return
+            message = f"paused by {pause.by}: {pause.reason or 'no reason given'}"
+            if not self.executor.stays_while_paused:
+                raise TryAgainLater(f"{self.change.id} is {message}; nothing more is begun", hint="osc resume")
             if not told:
-                self.report("waiting", f"paused by {pause.by}: {pause.reason or 'no reason given'}", waiting="paused")
+                self.report("waiting", message, waiting="paused")
                 told = True
             await self.clock.sleep(self.settings.poll_s)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait, asking ``may_go_on`` at least every ``poll_s``."""
+        end_s = self.clock.monotonic() + seconds
+        while (left_s := end_s - self.clock.monotonic()) > 0:
+            await self.clock.sleep(min(left_s, self.settings.poll_s))
+            await self.may_go_on()
+
+    async def turned_round(self) -> bool:
+        """Return whether a rollback was wished for while this process goes forward; raise LeaseLost."""
+        standing = await self._standing()
+        return self.wished is not None and self.wished[0] == "forward" and standing.direction == "back"
+
+    async def _standing(self) -> Standing:
+        if self.lost is not None:
+            raise self.lost
+        standing = await self.ask(changes.standing(self.control, self.number))
+        if standing.epoch != self.epoch:
+            raise keeping.lease_lost(self.change.id, self.epoch)
+        return standing
 
     def report(self, kind: str, message: str, **facts: object) -> None:
         """Tell the listener."""
         self.executor.listener(Report(kind=kind, change=self.change.id, message=message, **facts))  # type: ignore[arg-type]
 
 
-@asynccontextmanager
-async def _heartbeats(lead: Lead, stack: AsyncExitStack) -> AsyncIterator[None]:
-    """Keep the lease alive beside the work; when it is lost, cancel the work and raise LeaseLost."""
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(_beat, lead, group.cancel_scope)
-            try:
-                yield
-            finally:
-                group.cancel_scope.cancel()
-    except BaseExceptionGroup as errors:
-        # One task of ours and the body: the body's error is the one to tell.
-        raise _single(errors) from None
-    finally:
-        await _release(lead)
-    if lead.lost is not None:
-        raise lead.lost
-
-
-def _single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
-
-
-async def _beat(lead: Lead, scope: anyio.CancelScope) -> None:
-    while True:
-        await lead.clock.sleep(lead.settings.heartbeat_s)
-        beat = lease.heartbeat(lead.heart, lead.number, lead.executor.owner, lead.epoch)
-        if not await within(lead.heart, lead.settings.lease_s / 2, beat):
-            lead.lost = LeaseLost(
-                "another executor leads this change now; this one stopped and wrote nothing more",
-                hint=f"osc status {lead.change.id}",
-                facts={"change": lead.change.id, "epoch": lead.epoch},
-            )
-            scope.cancel()
-            return
-
-
-async def _release(lead: Lead) -> None:
-    """Give the lead up at once, so that a successor need not wait for the lease to run out."""
-    with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
-        if not lead.control.closed and lead.lost is None:
-            await within(
-                lead.control,
-                lead.settings.reply_grace_s,
-                lease.release(lead.control, lead.number, lead.executor.owner, lead.epoch),
-            )
-
-
-async def _end_old_epochs(lead: Lead) -> None:
-    """Terminate the recorded backends of older epochs and wait until they are gone (F03, F05, rationale.md 13)."""
-    deadline = lead.clock.monotonic() + lead.settings.takeover_wait_s
-    while True:
-        alive = [one for one in await lead.ask(lease.old_backends(lead.control, lead.number, lead.epoch)) if one.alive]
-        if not alive:
-            break
-        for one in alive:
-            await activity.terminate(lead.observer, one.pid, one.backend_start)
-        if lead.clock.monotonic() > deadline:
-            pids = ", ".join(str(one.pid) for one in alive)
-            raise OutcomeUnknown(
-                f"backend {pids} of an executor that is gone still runs and does not end; nothing was begun",
-                hint=f"look at pg_stat_activity, end it with pg_terminate_backend, then osc advance {lead.change.id}",
-                facts={"pids": [one.pid for one in alive]},
-            )
-        await lead.clock.sleep(0.05)
-    await lead.ask(lease.forget_backends(lead.control, lead.number, lead.epoch))
+async def _tell_takeover(lead: Lead, before: Leader | None) -> None:
+    """Record that the lead was taken from an executor that had not given it up."""
+    if before is None or before.owner == lead.executor.owner:
+        return
+    data = {"from": f"{before.kind} {before.host}:{before.pid}", "from_epoch": before.epoch, "to": lead.who}
+    await lead.ask(events.record(lead.control, lead.number, "takeover", data, who=lead.who, epoch=lead.epoch))
+    lead.report("note", f"took the lead over from {data['from']}, which does not answer any more")

@@ -33,6 +33,12 @@ async def _rows(lead: Lead, query: str, params: dict[str, Any]) -> list[dict[str
         return await cursor.fetchall()
 
 
-async def indexes(lead: Lead, table: QName, *, name: str, prefix: str) -> list[BuiltIndex]:
+async def indexes(lead: Lead, table: QName, *, name: str = "", prefix: str | None = None) -> list[BuiltIndex]:
     """Return the index ``name`` of ``table`` and those whose names begin with ``prefix``."""
     return [BuiltIndex(**row) for row in await rows(lead, "on_table", table=table.sql, name=name, prefix=prefix)]
+
+
+async def index_by_oid(lead: Lead, oid: int) -> BuiltIndex | None:
+    """Return the index with this oid, whatever its name is now."""
+    found = await rows(lead, "by_oid", oid=oid)
+    return BuiltIndex(**found[0]) if found else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from osc.errors import Conflict, OscError, OutcomeUnknown, Refused
+from osc.errors import Conflict, OscError, OutcomeUnknown
+from osc.executor import verdicts
 from osc.executor.handlers import fill, gate, index, maintenance, transaction, verify
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
@@ -15,6 +16,7 @@ from osc.program import (
     FillStep,
     GateStep,
     IndexStep,
+    Phase,
     ProbeStep,
     SqlStep,
     Step,
@@ -22,33 +24,41 @@ from osc.program import (
     ValidateStep,
     VerifyStep,
 )
-from osc.state import changes, journal
+from osc.state import journal, verifications
 from osc.state.journal import StepRow
 
+NO_FAILURE = frozenset({4, 75, 130, 143})
+"""Exit codes of what ends a command and is nobody's fault: a closed gate, time, a lost lease, a signal."""
 
-async def do_step(lead: Lead, step: Step, row: StepRow) -> None:
+
+async def do_step(lead: Lead, step: Step) -> None:
     """Take ``step`` from wherever it is to done; one that is done is left alone."""
+    row = await _row(lead, step)
     if row.state == "done":
         return
     if row.state == "ambiguous":
         raise ambiguous(lead, row)
     await lead.may_go_on()
     row = await lead.ask(journal.start(lead.control, lead.number, row.ordinal, lead.epoch))
-    await failpoint("step.started")
     lead.report("step", step.title, phase=str(step.phase), step=step.id)
     try:
         await _do(lead, step, row)
     except OscError as error:
-        await record_failure(lead, row, error)
+        await _record_failure(lead, row, error)
         raise
-    await failpoint("step.done")
+
+
+async def _row(lead: Lead, step: Step) -> StepRow:
+    return next(row for row in await lead.ask(journal.steps(lead.control, lead.number)) if row.step == step.id)
 
 
 async def _do(lead: Lead, step: Step, row: StepRow) -> None:
     match step:
         case DdlStep(sql=()):
             await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
-        case DdlStep() | SqlStep() | SwitchStep():
+        case SwitchStep():
+            await transaction.do(lead, step, row, verdicts.ensure_before_switch)
+        case DdlStep() | SqlStep():
             await transaction.do(lead, step, row)
         case IndexStep():
             await index.build(lead, step, row)
@@ -68,53 +78,78 @@ async def _do(lead: Lead, step: Step, row: StepRow) -> None:
             await gate.do(lead, step, row)
         case _:
             assert_never(step)
-    await failpoint("step.after")
 
 
-async def undo_step(lead: Lead, step: Step, row: StepRow) -> None:
+async def undo_step(lead: Lead, step: Step) -> None:
     """Take ``step`` back; one that left nothing behind is marked only."""
+    row = await _row(lead, step)
     if row.state == "ambiguous":
         raise ambiguous(lead, row)
     if row.state not in journal.UNDOABLE:
         return
     await lead.may_go_on()
-    happened = row.state in ("done", "undoing")
-    row = await lead.ask(journal.begin_undo(lead.control, lead.number, row.ordinal, lead.epoch))
-    await failpoint("undo.before")
     lead.report("step", f"Undo: {step.title}", phase=str(step.phase), step=step.id)
-    try:
-        await _undo(lead, step, row, happened=happened)
-    except OscError as error:
-        await record_failure(lead, row, error)
-        raise
+    await failpoint("undo.before")
+    if isinstance(step, DdlStep | SqlStep | SwitchStep) and row.state in ("started", "failed"):
+        # Its row would be done had its transaction committed, so nothing of it is there.
+        await lead.ask(journal.drop_attempt(lead.control, lead.number, row.ordinal, lead.epoch))
+    else:
+        await _undo_what_happened(lead, step, row)
     await failpoint("undo.after")
 
 
-async def _undo(lead: Lead, step: Step, row: StepRow, *, happened: bool) -> None:
+async def _undo_what_happened(lead: Lead, step: Step, row: StepRow) -> None:
+    row = await lead.ask(journal.begin_undo(lead.control, lead.number, row.ordinal, lead.epoch))
+    try:
+        await _undo(lead, step, row)
+    except OscError as error:
+        await _record_failure(lead, row, error)
+        raise
+
+
+async def _undo(lead: Lead, step: Step, row: StepRow) -> None:
     match step:
-        case DdlStep() | SqlStep() | SwitchStep() if happened and step.undo:
+        case SwitchStep() if step.undo:
+            await transaction.undo(lead, step, row, verdicts.ensure_way_back)
+            await verdicts.forget(lead, Phase.BACKFILL)
+        case DdlStep() | SqlStep() if step.undo:
             await transaction.undo(lead, step, row)
         case IndexStep():
             await index.undo_build(lead, step, row)
         case FillStep():
             await fill.undo(lead, step, row)
+        case VerifyStep():
+            await lead.ask(verifications.outdate(lead.control, lead.number, step.id))
+            await lead.ask(journal.undone(lead.control, lead.number, row.ordinal, lead.epoch))
         case _:
-            # A transaction that did not commit left nothing; gates, verdicts and statistics are not taken back.
+            # Gates, statistics and what a probe saw are not taken back.
             await lead.ask(journal.undone(lead.control, lead.number, row.ordinal, lead.epoch))
 
 
 def refuse_final(lead: Lead, steps: list[tuple[Step, StepRow]]) -> None:
     """Raise Conflict if one of ``steps`` was done and has no way back; to be asked before anything is undone."""
     for step, row in steps:
-        final = isinstance(step, DropIndexStep) or (
-            isinstance(step, DdlStep | SqlStep | SwitchStep) and step.undo is None
-        )
-        if final and row.state in ("done", "started", "ambiguous"):
+        if _has_no_way_back(step, row):
             raise Conflict(
                 f"{lead.change.id} cannot go back behind this step, which has no undo: {step.title}; nothing was changed",
                 hint="go forward (osc advance), or mend by a new plan",
                 facts={"step": step.id},
             )
+
+
+def _has_no_way_back(step: Step, row: StepRow) -> bool:
+    if isinstance(step, DropIndexStep):
+        return row.state in ("done", "started", "failed", "ambiguous")  # it commits by itself on its way
+    return (
+        isinstance(step, DdlStep | SqlStep | SwitchStep) and step.undo is None and row.state in ("done", "ambiguous")
+    )
+
+
+async def refuse_ambiguous(lead: Lead) -> None:
+    """Raise OutcomeUnknown if nobody knows of a step whether it happened: before anything else is looked at or done."""
+    for row in await lead.ask(journal.steps(lead.control, lead.number)):
+        if row.state == "ambiguous":
+            raise ambiguous(lead, row)
 
 
 def ambiguous(lead: Lead, row: StepRow) -> OscError:
@@ -126,10 +161,8 @@ def ambiguous(lead: Lead, row: StepRow) -> OscError:
     )
 
 
-async def record_failure(lead: Lead, row: StepRow, error: OscError) -> None:
-    """Keep the error with the step and the change; a refusal by the data is a failure of the step, too."""
-    if error.exit_code in (4, 75) and not isinstance(error, Refused):
-        return  # a closed gate or a lost lease is no failure
-    told = error.as_json()
-    await lead.ask(journal.fail(lead.control, lead.number, row.ordinal, lead.epoch, told))
-    await lead.ask(changes.problem(lead.control, lead.number, {**told, "step": row.step}))
+async def _record_failure(lead: Lead, row: StepRow, error: OscError) -> None:
+    """Keep the error with the step; the runner keeps it with the change, and in the history."""
+    if error.exit_code not in NO_FAILURE:
+        error.facts.setdefault("step", row.step)
+        await lead.ask(journal.fail(lead.control, lead.number, row.ordinal, lead.epoch, error.as_json()))

@@ -76,12 +76,16 @@ FROM moved"""
 
 
 def revisit(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
-    """Return the statement that visits a window again, both ends included; its note goes when nothing was locked any more.
+    """Return the statement that visits a window again, both ends included; its note goes when nothing was left any more.
 
-    ``$7`` is the note, or 0 for a window that has none (a poison row, a row that verification sent back).
+    ``$7`` is the note, or 0 for a window that has none (a poison row, a row that verification sent back). With a note
+    the rows that were named as poison are passed by: CASE, because AND promises no order and their ``up`` raises.
     """
     me = quote(table.name)
     window = f"{keyset.from_(key, me)}\n      AND {keyset.up_to(key, me)}\n      AND EXISTS (SELECT FROM moved)"
+    needs_work = (
+        f"CASE WHEN $7::bigint > 0 AND {_named(key, me)} THEN false\n           ELSE {_needs_work(filled, me)} END"
+    )
     return f"""WITH moved AS (
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1
@@ -89,7 +93,7 @@ def revisit(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *,
       AND {guard}
       AND {NOT_PAUSED}
     RETURNING s.slice
-), {_locked_and_filled(table, key, filled, window)},
+), {_locked_and_filled(table, key, filled, window, needs_work)},
 gone AS (
     DELETE FROM osc.skipped AS k
     WHERE k.skipped = $7 AND EXISTS (SELECT FROM moved) AND (SELECT rows FROM missed) = 0
@@ -97,6 +101,30 @@ gone AS (
 )
 SELECT (SELECT count(*) FROM filled) AS filled, (SELECT rows FROM missed) AS skipped
 FROM moved"""
+
+
+def unfilled(table: QName, key: Sequence[KeyColumn], targets: Sequence[str]) -> str:
+    """Return the query for the keys of a window in which a column is NULL, both ends included; evaluates no ``up``."""
+    me = quote(table.name)
+    empty = " OR ".join(f"{me}.{quote(target)} IS NULL" for target in targets)
+    return (
+        f"SELECT {keyset.as_cursor(key, me)} AS key FROM ONLY {table.sql} AS {me}\n"
+        f"WHERE {keyset.from_(key, me)} AND {keyset.up_to(key, me)} AND ({empty})\nORDER BY {keyset.order(key, me)}"
+    )
+
+
+NAME_POISON = """WITH moved AS (
+    UPDATE osc.slice AS s
+    SET seq = s.seq + 1
+    WHERE s.slice = $2 AND s.epoch = $3 AND s.seq = $4
+    RETURNING s.change, s.step
+)
+INSERT INTO osc.poison (change, step, key, sqlstate, message)
+SELECT moved.change, moved.step, $1::text[], $5::text, $6::text
+FROM moved
+ON CONFLICT (change, step, key) DO UPDATE SET sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, at = clock_timestamp()
+RETURNING 1"""
+"""Name a poison row that was met behind the cursor: key, slice, epoch, seq, SQLSTATE, message."""
 
 
 def pass_over(table: QName, key: Sequence[KeyColumn], *, guard: str = "true") -> str:
@@ -152,26 +180,39 @@ def _move_slice(guard: str) -> str:
     RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows"""
 
 
-def _locked_and_filled(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], window: str) -> str:
+def _named(key: Sequence[KeyColumn], me: str) -> str:
+    """Return the condition that a row was named as poison. It reads the slice and not ``moved``, which the server could
+    not ask again when it looks anew at a row that changed (EvalPlanQual runs no UPDATE).
+    """
+    return (
+        "EXISTS (SELECT FROM osc.poison AS p JOIN osc.slice AS z ON z.change = p.change AND z.step = p.step\n"
+        f"                 WHERE z.slice = $4 AND p.key = {keyset.as_cursor(key, me)})"
+    )
+
+
+def _locked_and_filled(
+    table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], window: str, needs_work: str = ""
+) -> str:
     me = quote(table.name)
+    needs_work = needs_work or _needs_work(filled, me)
     names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))
     keys = ", ".join(f"osc_key_{n}" for n in range(1, len(key) + 1))
     row = keyset.columns(key, me)
     return f"""locked AS MATERIALIZED (
     SELECT {names} FROM ONLY {table.sql} AS {me}
     WHERE {window}
-      AND {_needs_work(filled, me)}
+      AND {needs_work}
     FOR NO KEY UPDATE SKIP LOCKED
 ), filled AS (
     UPDATE ONLY {table.sql} AS {me}
     SET {_assignments(filled)}
     WHERE ({row}) IN (SELECT {keys} FROM locked)
-      AND {_needs_work(filled, me)}
+      AND {needs_work}
     RETURNING 1
 ), missed AS (
     SELECT count(*) AS rows FROM ONLY {table.sql} AS {me}
     WHERE {window}
-      AND {_needs_work(filled, me)}
+      AND {needs_work}
       AND ({row}) NOT IN (SELECT {keys} FROM locked)
 )"""
 

@@ -7,14 +7,14 @@ SELECT c.oid::bigint AS oid, c.relname AS name, i.indisvalid AND i.indisready AN
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
  WHERE i.indrelid = %(table)s::pg_catalog.regclass
-   AND (c.relname = %(name)s OR pg_catalog.left(c.relname, pg_catalog.length(%(prefix)s)) = %(prefix)s)
+   AND (c.relname = %(name)s OR pg_catalog.starts_with(c.relname::text, %(prefix)s::text))
  ORDER BY c.oid
 
 -- name: by_oid
-SELECT c.oid::bigint AS oid, c.relname AS name, n.nspname AS schema, i.indisvalid AND i.indisready AND i.indislive AS usable
+SELECT c.oid::bigint AS oid, c.relname AS name, i.indisvalid AND i.indisready AND i.indislive AS usable,
+       pg_catalog.pg_get_indexdef(c.oid) AS definition
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = %(oid)s
 
 -- name: name_taken

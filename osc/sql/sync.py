@@ -23,7 +23,7 @@ class SyncPair:
 
     ``down`` is ``None`` where nothing can be carried back. ``default`` is S's default expression, if comparing a
     value with it tells whether an INSERT left the column alone; ``default_unknown`` if S has one that cannot be
-    compared (volatile).
+    compared (volatile). ``source_not_null``: S has no NULL of its own, so that NULL in it means "not set".
     """
 
     source: str | None
@@ -36,6 +36,7 @@ class SyncPair:
     down_scope: Scope | None
     default: str | None = None
     default_unknown: bool = False
+    source_not_null: bool = False
     source_image: bool = False
     target_image: bool = False
     up_may_fail: bool = True
@@ -76,7 +77,8 @@ def create_trigger(table: QName, trigger: str, function: QName) -> tuple[str, ..
 def create_restore_function(name: QName, targets: Sequence[str], *, comment: str) -> tuple[str, str]:
     """Return the function that undoes what the application's BEFORE triggers did to a row in one of osc's batches."""
     copies = "\n".join(f"    OLD.{quote(target)} := NEW.{quote(target)};" for target in targets)
-    body = f"\nBEGIN\n    -- The row as it was, plus the filled columns: updated_at and its like stay as they were.\n{copies}\n    RETURN OLD;\nEND\n"
+    why = "-- The row as it was, plus the filled columns: updated_at and its like stay as they were."
+    body = f"\nBEGIN\n    {why}\n{copies}\n    RETURN OLD;\nEND\n"
     create = (
         f"CREATE OR REPLACE FUNCTION {name.sql}() RETURNS trigger\n    LANGUAGE plpgsql SECURITY INVOKER\n"
         f"    SET search_path = pg_catalog, pg_temp\nAS {dollar_quote(body)}"
@@ -113,7 +115,8 @@ def function_body(pairs: Sequence[SyncPair], *, truth: Truth, refuse_errors: boo
         f"BEGIN\n{blocks}\n    RETURN NEW;\nEND\n"
     )
     for n, pair in enumerate(pairs, 1):
-        body = body.replace(_placeholder("up", n), pair.up).replace(_placeholder("down", n), pair.down or "NULL")
+        for kind, text in (("up", pair.up), ("down", pair.down), ("default", pair.default)):
+            body = body.replace(_placeholder(kind, n), text or "NULL")
     return body
 
 
@@ -176,7 +179,7 @@ def _what_is_set(side: _Side) -> str:
     return (
         "IF TG_OP = 'INSERT' THEN\n"
         f"    osc_target_set := {side.target} IS NOT NULL\n"
-        "        OR pg_catalog.current_setting('osc.writer', true) = 'new';\n"
+        "        OR pg_catalog.current_setting('osc.writer', true) IS NOT DISTINCT FROM 'new';\n"
         f"    osc_source_set := {side.source} IS NOT NULL AND NOT (osc_target_set AND {_left_alone(side)});\n"
         "ELSE\n"
         f"    osc_source_set := NOT ({side.source_is(f'OLD.{quote(side.pair.source or str())}')});\n"
@@ -191,16 +194,19 @@ def _left_alone(side: _Side) -> str:
         return "true"
     if side.pair.default is None:
         return "false"
-    return f"({side.source_is(f'({side.pair.default})::{side.pair.source_type}')})"
+    # On lines of its own, like every expression that is not ours.
+    default = f"(\n{_placeholder('default', side.n)}\n)::{side.pair.source_type}"
+    return f"({side.source_is(default)})"
 
 
 def _target_only(side: _Side) -> str:
-    """On INSERT a row that is in step already stays as it is: a row that moves between partitions comes so."""
+    """On INSERT a row that is in step already stays as it is: rows come so that were read from a table in step."""
+    unset = f" OR ({side.source} IS NULL AND {side.target} IS NOT NULL)" if side.pair.source_not_null else ""
     return (
         "IF TG_OP = 'INSERT' THEN\n"
         f"{_indent(_evaluate_up(side, guard=True))}\n"
         "END IF;\n"
-        f"IF TG_OP = 'UPDATE' OR osc_failed OR NOT ({side.target_is(side.up)}) THEN\n"
+        f"IF TG_OP = 'UPDATE' OR osc_failed{unset} OR NOT ({side.target_is(side.up)}) THEN\n"
         f"{_indent(_carry_down(side))}\n"
         "END IF;"
     )

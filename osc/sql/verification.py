@@ -27,6 +27,9 @@ class Compared:
     source_image: bool
     target_image: bool
     never_null: bool = False
+    up_limit: str = ""
+    """A condition on ``{value}`` (S) outside which ``up`` would raise; see osc.sql.sync."""
+    down_limit: str = ""
 
 
 def not_in_step(pairs: Sequence[Compared], me: str) -> str:
@@ -42,12 +45,20 @@ def _in_step(pair: Compared, me: str) -> str:
     target = f"{me}.{quote(pair.target)}"
     if pair.source is None:
         return f"{target} IS NOT NULL" + ("" if pair.never_null else f" OR {pair.up} IS NULL")
+    source = f"{me}.{quote(pair.source)}"
     by_up = same(target, f"{pair.up}::{pair.target_type}", image=pair.target_image)
+    by_up = _within(pair.up_limit, source, by_up)
     if pair.down is None:
         return by_up
-    source = f"{me}.{quote(pair.source)}"
     by_down = same(source, f"{pair.down}::{pair.source_type}", image=pair.source_image)
-    return f"{by_up} OR {by_down}"
+    return f"{by_up} OR {_within(pair.down_limit, target, by_down)}"
+
+
+def _within(limit: str, value: str, condition: str) -> str:
+    """Return ``condition`` asked only of values whose expression cannot raise: a page is then never read row by row."""
+    if not limit:
+        return condition
+    return f"CASE WHEN ({limit.format(value=value)}) IS FALSE THEN false ELSE {condition} END"
 
 
 def count(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared]) -> str:

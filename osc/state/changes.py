@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
 from osc.errors import Conflict, LeaseLost
+from osc.failpoints import failpoint
 from osc.program.model import PROGRAM_FORMAT, Program
 from osc.program.phase import Phase
 from osc.state import transitions
@@ -105,6 +106,23 @@ def program_hash(data: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a leader must know before it begins the next thing."""
+
+    state: State
+    direction: Direction
+    target: Phase | None
+    epoch: int | None
+    """Of the lease: who leads now."""
+    pause: Pause | None
+
+    @property
+    def wish(self) -> tuple[str, Phase | None]:
+        """Direction and target."""
+        return self.direction, self.target
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseTimes:
     """When a phase began and was completed, by the database's clock."""
 
@@ -127,6 +145,15 @@ async def get(conn: AsyncConnection[Any], number: int) -> Change:
     for change in await _select(conn, number=number):
         return change
     raise DamagedState(f"change number {number} is not in the state any more", hint="run osc doctor")
+
+
+async def standing(conn: AsyncConnection[Any], number: int) -> Standing:
+    """Return where the change stands, without its program; raise DamagedState if it is gone. Only reads."""
+    row = await _queries.one(conn, "standing", change=number)
+    if row is None:
+        raise DamagedState(f"change number {number} is not in the state any more", hint="run osc doctor")
+    target = None if row["target"] is None else Phase(row["target"])
+    return Standing(State(row["state"]), row["direction"], target, row["epoch"], _pause(row))
 
 
 async def open_changes(conn: AsyncConnection[Any]) -> list[Change]:
@@ -170,12 +197,14 @@ async def set_state(conn: AsyncConnection[Any], change: Change, event: Event, ep
     phase = transitions.phase_of(event)
     backwards = event.startswith("undo-reached:") or event is Event.ROLLED_BACK
     undone = [str(one) for one in Phase if phase is None or one.order > phase.order] if backwards else []
+    await failpoint("state.before")
     moved = await _queries.one(
         conn, "set_state", change=change.number, epoch=epoch, expected=change.state, state=state,
         phase=None if backwards else phase, completed=event.startswith("complete:"),
         reached=phase if backwards else None, undone=undone, who=who,
         data=Jsonb({"event": event, "from": change.state, "to": state, "plan_hash": change.plan_hash}),
     )  # fmt: skip
+    await failpoint("state.after")
     if moved is None:
         await refuse(conn, change.number, epoch, f"take {event} as {change.state}")
     return await get(conn, change.number)
@@ -186,13 +215,16 @@ async def set_target(
 ) -> Change:
     """Record how far the change is to go, and which way; the leader follows between steps.
 
-    Raises Conflict if the change is done or rolled back, or for direction back once the first drop has begun.
+    Raises Conflict if the change is done or rolled back, for direction forward while it is being rolled back (a
+    phase means where to stop then), or for direction back once the first drop has begun.
     """
-    closed = transitions.FINAL if direction == "back" else transitions.TERMINAL
+    closed = transitions.FINAL if direction == "back" else transitions.TERMINAL | {State.ROLLING_BACK}
+    await failpoint("target.before")
     wished = await _queries.one(
         conn, "set_target", change=change.number, target=phase, direction=direction, closed=sorted(closed),
         who=who, data=Jsonb({"target": phase, "direction": direction}),
     )  # fmt: skip
+    await failpoint("target.after")
     if wished is None:
         now = await get(conn, change.number)
         raise Conflict(
@@ -203,9 +235,17 @@ async def set_target(
     return await get(conn, change.number)
 
 
-async def problem(conn: AsyncConnection[Any], change: int, error: dict[str, Any] | None) -> None:
-    """Record the last error of the change, or with None that there is none."""
-    await _queries.run(conn, "set_problem", change=change, problem=None if error is None else Jsonb(error))
+async def problem(
+    conn: AsyncConnection[Any], change: int, error: dict[str, Any] | None, *, epoch: int | None = None, who: str = "osc"
+) -> None:
+    """Record the last error of the change, in its history too, or with None that there is none.
+
+    Under an `epoch` that leads no more it does nothing.
+    """
+    told = None if error is None else Jsonb(error)
+    await failpoint("problem.before")
+    await _queries.one(conn, "set_problem", change=change, problem=told, epoch=epoch, who=who)
+    await failpoint("problem.after")
 
 
 async def mark_filled(conn: AsyncConnection[Any], change: int, epoch: int) -> datetime:
@@ -213,7 +253,9 @@ async def mark_filled(conn: AsyncConnection[Any], change: int, epoch: int) -> da
 
     Raise LeaseLost if `epoch` does not lead.
     """
+    await failpoint("filled.before")
     row = await _queries.one(conn, "mark_filled", change=change, epoch=epoch)
+    await failpoint("filled.after")
     if row is None:
         await refuse(conn, change, epoch, "be marked as filled")
     filled_at: datetime = row["filled_at"]
@@ -246,8 +288,14 @@ async def _select(
 
 
 def _change(row: dict[str, Any]) -> Change:
-    scope, by, reason, at = (row.pop(f"pause_{name}") for name in ("scope", "by", "reason", "at"))
+    pause = _pause(row)
     row["state"] = State(row["state"])
     row["target"] = None if row["target"] is None else Phase(row["target"])
     row["tables"] = tuple(row["tables"])
-    return Change(**row, effective_pause=None if scope is None else Pause(scope, by, reason, at))
+    return Change(**row, effective_pause=pause)
+
+
+def _pause(row: dict[str, Any]) -> Pause | None:
+    """Take the pause out of a row."""
+    scope, by, reason, at = (row.pop(f"pause_{name}") for name in ("scope", "by", "reason", "at"))
+    return None if scope is None else Pause(scope, by, reason, at)

@@ -23,6 +23,25 @@ SELECT c.change AS number, c.id, c.attempt, c.revision, c.state, c.state_since, 
    AND (NOT %(only_open)s OR c.state NOT IN ('done', 'rolled_back'))
  ORDER BY c.id, c.attempt
 
+-- name: standing
+-- What a leader asks between two batches: who leads, what is wished, and the widest pause. Without the program, which
+-- can be large. ACCESS SHARE only.
+SELECT c.state, c.direction, c.target, l.epoch,
+       p.scope AS pause_scope, p.paused_by AS pause_by, p.reason AS pause_reason, p.at AS pause_at
+  FROM osc.change AS c
+  LEFT JOIN osc.lease AS l ON l.change = c.change
+  LEFT JOIN LATERAL (
+        SELECT 1 AS rank, 'change:' || c.id AS scope, c.paused_by,
+               COALESCE(c.paused_reason, '') AS reason, c.paused_at AS at
+         WHERE c.paused
+         UNION ALL
+        SELECT CASE o.scope WHEN '*' THEN 3 ELSE 2 END, o.scope, o.paused_by, o.reason, o.at
+          FROM osc.pause AS o
+         WHERE o.scope = '*' OR o.scope IN (SELECT 'table:' || t.name FROM unnest(c.tables) AS t (name))
+         ORDER BY 1, 2 LIMIT 1
+       ) AS p ON true
+ WHERE c.change = %(change)s
+
 -- name: register
 -- The change with all that belongs to it. Two executors with one id meet at UNIQUE (id, attempt).
 WITH new AS (
@@ -109,16 +128,26 @@ WITH leader AS MATERIALIZED (
 SELECT osc.record_event(moved.change, 'state', %(data)s, %(who)s, %(epoch)s) AS event FROM moved
 
 -- name: set_target
--- Only the wish: the leader reads it between steps. No way back is wished for once the first drop has begun.
+-- Only the wish: the leader reads it between steps. No way back is wished for once the first drop has begun. Whoever
+-- asks again wants it tried again: the problem of the last run is over.
 WITH wished AS (
-    UPDATE osc.change AS c SET target = %(target)s, direction = %(direction)s
+    UPDATE osc.change AS c SET target = %(target)s, direction = %(direction)s, problem = NULL
      WHERE c.change = %(change)s AND c.state <> ALL (%(closed)s)
     RETURNING c.change
 )
 SELECT osc.record_event(wished.change, 'target', %(data)s, %(who)s, NULL) AS event FROM wished
 
 -- name: set_problem
-UPDATE osc.change AS c SET problem = %(problem)s WHERE c.change = %(change)s
+-- Under an epoch that leads no more nothing is written. A problem is history as well, its end is not.
+WITH told AS (
+    UPDATE osc.change AS c SET problem = %(problem)s
+     WHERE c.change = %(change)s AND c.problem IS DISTINCT FROM %(problem)s::jsonb
+       AND (%(epoch)s::bigint IS NULL
+            OR EXISTS (SELECT FROM osc.lease AS l WHERE l.change = c.change AND l.epoch = %(epoch)s))
+    RETURNING c.change
+)
+SELECT osc.record_event(told.change, 'problem', %(problem)s, %(who)s, %(epoch)s) AS event
+  FROM told WHERE %(problem)s::jsonb IS NOT NULL
 
 -- name: mark_filled
 WITH leader AS MATERIALIZED (

@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from osc.errors import Conflict
+from osc.failpoints import failpoint
 from osc.program.phase import Phase
 from osc.state import changes
 from osc.state.queries import Queries
@@ -80,6 +81,15 @@ async def begin_undo(conn: AsyncConnection[Any], change: int, ordinal: int, epoc
     Raises LeaseLost if `epoch` does not lead, Conflict if it was never started or is ambiguous.
     """
     return await _begin(conn, change, ordinal, epoch, "undoing", UNDOABLE)
+
+
+async def drop_attempt(conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int) -> None:
+    """Mark a step undone that was begun and is known not to have happened.
+
+    In one statement: a step found `undoing` has happened. Raises LeaseLost or Conflict if fenced.
+    """
+    if await _queries.one(conn, "drop_attempt", change=change, ordinal=ordinal, epoch=epoch) is None:
+        await _refuse(conn, change, ordinal, epoch)
 
 
 async def finish(
@@ -179,9 +189,11 @@ def fence_fragment(
 async def _begin(
     conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int, state: str, states: Sequence[str]
 ) -> StepRow:
+    await failpoint("start.before")
     row = await _queries.one(
         conn, "start", change=change, ordinal=ordinal, epoch=epoch, state=state, states=list(states)
     )
+    await failpoint("start.after")
     if row is None:
         await _refuse(conn, change, ordinal, epoch)
     assert row is not None
@@ -193,7 +205,10 @@ async def _end(
     *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     params = _ending(change, ordinal, epoch, state, states, result=result, error=error)
-    if await _queries.one(conn, "end", **params) is None:
+    await failpoint("finish.before")
+    row = await _queries.one(conn, "end", **params)
+    await failpoint("finish.after")
+    if row is None:
         await _refuse(conn, change, ordinal, epoch)
 
 

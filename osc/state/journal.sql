@@ -21,6 +21,18 @@ UPDATE osc.step AS s
 RETURNING s.change, s.ordinal, s.step, s.phase, s.kind, s.state, s.was, s.epoch, s.attempts, s.started_at, s.done_at,
           s.waiting, s.waiting_since, s.detail, s.result, s.error
 
+-- name: drop_attempt
+-- A step whose transaction did not commit left nothing: it is undone without ever being undone.
+WITH leader AS MATERIALIZED (
+    SELECT l.change FROM osc.lease AS l WHERE l.change = %(change)s AND l.epoch = %(epoch)s FOR SHARE
+)
+UPDATE osc.step AS s
+   SET state = 'undone', epoch = %(epoch)s, done_at = clock_timestamp(), waiting = NULL, waiting_since = NULL,
+       detail = NULL, error = NULL, result = NULL
+  FROM leader
+ WHERE s.change = leader.change AND s.ordinal = %(ordinal)s AND s.state IN ('started', 'failed')
+RETURNING s.ordinal
+
 -- name: end
 -- Only the epoch that started it can end it.
 UPDATE osc.step AS s

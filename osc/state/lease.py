@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from osc.failpoints import failpoint
 from osc.state import changes
 from osc.state.queries import Queries
 from osc.state.refusals import DamagedState
@@ -72,6 +73,7 @@ async def take(conn: AsyncConnection[Any], change: int, owner: UUID, lease_s: fl
     open step or slice carries an older epoch, and none can be started under one. It waits for transactions
     that are ending such a row, so set a lock_timeout. Raises DamagedState if the change has no lease.
     """
+    await failpoint("lease.before")
     try:
         epoch: int | None = await _queries.value(conn, "take", change=change, owner=owner, lease_s=float(lease_s))
     except psycopg.Error as error:
@@ -79,6 +81,7 @@ async def take(conn: AsyncConnection[Any], change: int, owner: UUID, lease_s: fl
             message = error.diag.message_primary
             raise DamagedState(f"{message}; nothing was changed", hint="run osc doctor") from error
         raise
+    await failpoint("lease.after")
     return epoch
 
 

@@ -12,6 +12,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from osc.errors import Conflict, TryAgainLater
+from osc.failpoints import failpoint
 from osc.program.phase import Phase
 from osc.state import changes
 from osc.state.queries import Queries
@@ -108,6 +109,7 @@ async def _insert(conn: AsyncConnection[Any], submission: Submission, attempt: i
     program = submission.program
     data, steps = program.model_dump(mode="json"), program.steps()
     hash_ = changes.program_hash(data)
+    await failpoint("register.before")
     row = await _queries.one(
         conn, "register", **_details(submission), id=submission.id, attempt=attempt,
         tables=[str(table) for table in program.tables], plan_hash=submission.plan_hash,
@@ -116,6 +118,7 @@ async def _insert(conn: AsyncConnection[Any], submission: Submission, attempt: i
         kinds=[step.kind for step in steps], who=who,
         data=Jsonb({"attempt": attempt, "plan_hash": submission.plan_hash, "program_hash": hash_}),
     )  # fmt: skip
+    await failpoint("register.after")
     assert row is not None
     return await changes.get(conn, row["number"])
 

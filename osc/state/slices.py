@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from osc.errors import LeaseLost
+from osc.failpoints import failpoint
 from osc.state import changes
 from osc.state.queries import Queries
 from osc.state.refusals import DamagedState
@@ -107,7 +108,9 @@ async def create(
     Bounds are exclusive and inclusive, None is unbounded. `epoch` is the change's; the slices begin at epoch
     0, unclaimed. Raises LeaseLost if `epoch` does not lead and no slice is there.
     """
+    await failpoint("slices.before")
     await _queries.run(conn, "create", change=change, step=step, bounds=Jsonb(list(bounds)), epoch=epoch, waves=waves)
+    await failpoint("slices.after")
     found = await of_step(conn, change, step)
     if bounds and not found:
         await changes.refuse(conn, change, epoch, f"make slices for {step}")
@@ -135,7 +138,9 @@ async def claim(conn: AsyncConnection[Any], slice: Slice, owner: UUID) -> Slice 
     None if it was claimed by others since `slice` was read. A finished slice can be claimed: its skipped windows may
     still wait for a visit.
     """
+    await failpoint("claim.before")
     row = await _queries.one(conn, "claim", slice=slice.slice, epoch=slice.epoch, owner=owner)
+    await failpoint("claim.after")
     return None if row is None else Slice(**row)
 
 

@@ -175,6 +175,11 @@ def phase_completed(state: State) -> Phase | None:
     return list(Phase)[running.order - 1]
 
 
+def rests_at(state: State) -> Phase | None:
+    """Return the phase that is complete where none is running; None elsewhere."""
+    return _RESTING.get(state)
+
+
 def phase_running(state: State) -> Phase | None:
     """Return the phase that is begun and not complete; retired waits inside contract.
 

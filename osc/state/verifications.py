@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from osc.errors import Conflict
+from osc.failpoints import failpoint
 from osc.state import changes
 from osc.state.queries import Queries
 
@@ -34,11 +35,15 @@ class Verification:
     sample: list[list[str]]
     started_s_ago: float
     """What freshness is judged by: a row seen early may have changed since the pass began."""
+    guarded: bool = True
+    """Whether the sync triggers have stood since the pass began: where one was off, the verdict proves nothing."""
 
 
 async def begin(conn: AsyncConnection[Any], change: int, step: str, epoch: int) -> int:
     """Record that a pass begins and return its number; raise LeaseLost if `epoch` does not lead."""
+    await failpoint("verdict.before")
     number: int | None = await _queries.value(conn, "begin", change=change, step=step, epoch=epoch)
+    await failpoint("verdict.after")
     if number is None:
         await changes.refuse(conn, change, epoch, f"verify {step}")
     assert number is not None

@@ -4,7 +4,8 @@
 WITH leader AS MATERIALIZED (
     SELECT l.change FROM osc.lease AS l WHERE l.change = %(change)s AND l.epoch = %(epoch)s FOR SHARE
 )
-INSERT INTO osc.verification (change, step) SELECT leader.change, %(step)s FROM leader
+INSERT INTO osc.verification (change, step, triggers)
+SELECT leader.change, %(step)s, osc.triggers_mark(leader.change) FROM leader
 RETURNING verification
 
 -- name: finish
@@ -17,7 +18,8 @@ RETURNING v.verification
 -- name: latest
 SELECT DISTINCT ON (v.change, v.step)
        v.verification, v.change, v.step, v.started_at, v.finished_at, v.rows, v.mismatches, v.sample,
-       extract(epoch FROM clock_timestamp() - v.started_at)::float8 AS started_s_ago
+       extract(epoch FROM clock_timestamp() - v.started_at)::float8 AS started_s_ago,
+       v.triggers = osc.triggers_mark(v.change) AS guarded
   FROM osc.verification AS v
  WHERE v.change = ANY (%(changes)s::bigint[]) AND v.finished_at IS NOT NULL
  ORDER BY v.change, v.step, v.verification DESC

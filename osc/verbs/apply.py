@@ -8,6 +8,7 @@ from osc.errors import Conflict, Refused
 from osc.pg.session import Connection
 from osc.plan import PlanFile, open_directory, open_plan
 from osc.program import Phase
+from osc.settings import Settings
 from osc.state import changes, registration
 from osc.state.changes import Change
 from osc.state.registration import Submission
@@ -46,21 +47,36 @@ async def _apply(session: Session, source: PlanFile, to: Phase | None, *, detach
 async def register(session: Session, source: PlanFile) -> Change:
     """Return the change for the plan: the one that is there with the same hash, or a new one, proven and probed first."""
     async with session.state(f"{source.plan.id}:register") as conn:
-        known = await changes.find(conn, source.plan.id)
-        if known is not None and known.state is not State.ROLLED_BACK:
-            # Its program was compiled for the tables as they were; the same plan is only described anew.
-            return await registration.register(conn, _submission(source, known), who=session.who)
-        compiled = await compile_source(conn, source)
-        await _refuse_busy_tables(conn, compiled)
-        findings = [*await prove(conn, compiled, session.settings), *await probe(conn, compiled, session.settings)]
-        errors = [finding for finding in findings if finding.severity == "error"]
-        if errors:
-            raise Refused(
-                f"plan {source.plan.id} cannot be run; nothing was changed",
-                hint="mend what is listed",
-                findings=findings,
-            )
-        return await registration.register(conn, submission(compiled), who=session.who)
+        known = await _known(conn, source)
+        if known is None:
+            try:
+                compiled = await _compile(conn, source, session.settings)
+            except Refused:
+                # Another executor may have registered it since our look, and what is refused is its own work.
+                known = await _known(conn, source)
+                if known is None:
+                    raise
+            else:
+                return await registration.register(conn, submission(compiled), who=session.who)
+        # Its program was compiled for the tables as they were; the same plan is only described anew.
+        return await registration.register(conn, _submission(source, known), who=session.who)
+
+
+async def _known(conn: Connection, source: PlanFile) -> Change | None:
+    known = await changes.find(conn, source.plan.id)
+    return known if known is not None and known.state is not State.ROLLED_BACK else None
+
+
+async def _compile(conn: Connection, source: PlanFile, settings: Settings) -> Compiled:
+    """Compile, prove and probe; nothing is kept in the database."""
+    compiled = await compile_source(conn, source)
+    await _refuse_busy_tables(conn, compiled)
+    findings = [*await prove(conn, compiled, settings), *await probe(conn, compiled, settings)]
+    if any(finding.severity == "error" for finding in findings):
+        raise Refused(
+            f"plan {source.plan.id} cannot be run; nothing was changed", hint="mend what is listed", findings=findings
+        )
+    return compiled
 
 
 def submission(compiled: Compiled) -> Submission:

@@ -16,10 +16,17 @@ from osc.failpoints import failpoint
 from osc.pg.outcome import Outcome, classify, sqlstate_of
 from osc.pg.session import Connection, within
 from osc.program import FillStep
+from osc.sql import batch
 from osc.state import slices
-from osc.state.slices import Slice
+from osc.state.slices import Key, Slice
 
 Row = tuple[Any, ...]
+
+WALK_THE_KEY = (
+    "SET enable_seqscan = off; SET enable_bitmapscan = off;"
+    " SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_custom_plan;"
+)
+"""The planner must walk the key's index: for a page of unknown bounds a scan of the whole table could look cheaper."""
 
 
 @dataclass
@@ -41,7 +48,7 @@ class Lane:
     skipped: int = 0
     poison: int = 0
     seq: int = field(init=False)
-    cursor: list[str] | None = field(init=False)
+    cursor: Key | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
@@ -68,26 +75,63 @@ class Lane:
         await self._rest(took_ms)
         return finished, rows
 
-    async def revisit(self, lo: list[str] | None, hi: list[str] | None, note: int) -> int | None:
+    async def revisit(self, lo: Key | None, hi: Key | None, note: int) -> int | None:
         """Visit a window again, both ends included; return how many rows were still locked, ``None`` if it must be asked again.
 
         Raises the server's error for a row that cannot be filled.
         """
         row = await self._execute(self.step.revisit, 0, lo, hi, note)
         if row is None:
-            await self._find_out()
+            await self._find_out(walking=False)
             return None
         self.seq += 1
         self.filled += row[0]
         return int(row[1])
 
+    async def fill_around_poison(self, lo: Key | None, hi: Key | None, *, name: bool) -> None:
+        """Fill a window in which a row raises, all but such rows; with ``name`` they are named in the state (I9)."""
+        sql = batch.unfilled(self.step.table, self.step.key, self.step.columns)
+        found = await within(self.conn, self.lead.settings.query_deadline_s, fetch_all(self.conn, sql, [lo, hi]))
+        await self._fill_keys([row[0] for row in found], name=name)
+
+    async def _fill_keys(self, keys: list[Key], *, name: bool) -> None:
+        if not keys:
+            return
+        try:
+            while await self.revisit(keys[0], keys[-1], 0) is None:
+                await self.lead.may_go_on()
+        except psycopg.Error as error:
+            if not is_poison(error):
+                raise
+            if len(keys) > 1:
+                middle = len(keys) // 2
+                await self._fill_keys(keys[:middle], name=name)
+                await self._fill_keys(keys[middle:], name=name)
+            elif name:
+                await self._name(keys[0], error)
+
+    async def _name(self, key: Key, error: psycopg.Error) -> None:
+        said = error.diag.message_primary or ""
+        params = [key, self.slice.slice, self.slice.epoch, self.seq, sqlstate_of(error), said]
+        if await within(
+            self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, batch.NAME_POISON, params)
+        ):
+            self.seq += 1
+            self._count_poison(said)
+
+    def _count_poison(self, said: str) -> None:
+        self.poison += 1
+        if self.poison > self.lead.settings.poison_rows_max:
+            raise StepFailed(
+                f"{self.step.title}: more than {self.lead.settings.poison_rows_max} rows cannot be filled; the last says: {said}",
+                hint="the expression does not fit the data: osc rollback, then mend the plan",
+            )
+
     async def _next(self, sql: str, limit: int, *extra: object) -> Row | None:
         """Execute a statement on the window behind the cursor."""
         return await self._execute(sql, limit, self.cursor, self.slice.hi, *extra)
 
-    async def _execute(
-        self, sql: str, limit: int, lo: list[str] | None, hi: list[str] | None, *extra: object
-    ) -> Row | None:
+    async def _execute(self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object) -> Row | None:
         params = [lo, hi, limit, self.slice.slice, self.slice.epoch, self.seq, *extra]
         return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
 
@@ -139,21 +183,16 @@ class Lane:
         row = await self._next(self.step.pass_over, 1, sqlstate_of(error), message)
         if row is None:
             return await self._find_out()
-        self.poison += 1
-        if self.poison > self.lead.settings.poison_rows_max:
-            raise StepFailed(
-                f"{self.step.title}: more than {self.lead.settings.poison_rows_max} rows cannot be filled; the last says: {message}",
-                hint="the expression does not fit the data: osc rollback, then mend the plan",
-            )
+        self._count_poison(message)
         self.small_until = 0
         return await self._moved(row)
 
-    async def _find_out(self) -> tuple[bool, int]:
+    async def _find_out(self, *, walking: bool = True) -> tuple[bool, int]:
         """A batch that wrote nothing says so by no row; the slice row tells why."""
         now = await self.lead.ask(slices.get(self.lead.control, self.slice.slice))
         if now.epoch != self.slice.epoch:
             raise LeaseLost("another executor walks this slice now; this one stopped and wrote nothing more")
-        if now.finished:
+        if walking and now.finished:
             return True, 0
         if now.seq != self.seq:
             # A reply of ours was lost although its batch was committed: the row, not the reply, is the truth.
@@ -182,7 +221,18 @@ def is_poison(error: psycopg.Error) -> bool:
     return sqlstate[:2] in ("22", "23", "P0", "2F", "38", "39") or sqlstate == "44000"
 
 
+def is_busy(error: psycopg.Error) -> bool:
+    """Return whether the same statement may go through in a moment: locked by others, out of time, a deadlock broken."""
+    return classify(error, during="transaction") in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED, Outcome.TRANSIENT)
+
+
 async def fetch_one(conn: Connection, sql: str, params: list[Any]) -> Row | None:
     async with AsyncRawCursor(conn) as cursor:
         await cursor.execute(sql, params)
         return await cursor.fetchone()
+
+
+async def fetch_all(conn: Connection, sql: str, params: list[Any]) -> list[Row]:
+    async with AsyncRawCursor(conn) as cursor:
+        await cursor.execute(sql, params)
+        return await cursor.fetchall()

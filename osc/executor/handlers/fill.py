@@ -7,17 +7,16 @@ from collections.abc import Mapping
 import psycopg
 
 from osc.errors import Refused
-from osc.executor.backfill.lane import Lane, fetch_one, is_poison
+from osc.executor.backfill.lane import WALK_THE_KEY, Lane, fetch_one, is_busy, is_poison
 from osc.executor.backfill.sizing import BatchSize
 from osc.executor.lead import Lead
-from osc.pg.outcome import sqlstate_of
 from osc.pg.session import Connection, close, run, within
 from osc.program import FillStep
 from osc.state import journal, slices
 from osc.state import settings as knobs
 from osc.state.journal import StepRow
 from osc.state.settings import Knob
-from osc.state.slices import Slice
+from osc.state.slices import Key, Slice
 
 
 async def do(lead: Lead, step: FillStep, row: StepRow) -> None:
@@ -37,19 +36,14 @@ async def do(lead: Lead, step: FillStep, row: StepRow) -> None:
 
 
 async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
-    """Give the session what a batch needs: it is neither version of the application, and it never waits long.
-
-    The planner must walk the key's index: with unknown bounds a sequential scan of a big table could look cheaper.
-    """
+    """Give the session what a batch needs: it is neither version of the application, and it never waits long."""
     settings = lead.settings
     life_ms = max(20, round(lead.deadlock_timeout_ms * settings.batch_statement_timeout_share))
     wait_ms = max(5, round(lead.deadlock_timeout_ms * settings.batch_lock_timeout_share))
     replica = "SET session_replication_role = replica;" if step.triggers == "skip" else ""
     await run(
         conn,
-        f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms};"
-        "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
-        f"SET plan_cache_mode = force_custom_plan; {replica}",
+        f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms}; {WALK_THE_KEY} {replica}",
         deadline_s=settings.query_deadline_s,
     )
 
@@ -110,11 +104,17 @@ async def _revisit_skipped(lead: Lead, step: FillStep, row: StepRow, lane: Lane)
     await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, None))
 
 
-async def _revisit(lane: Lane, lo: list[str] | None, hi: list[str] | None, note: int) -> int:
+async def _revisit(lane: Lane, lo: Key | None, hi: Key | None, note: int) -> int:
+    """Visit a noted window; a row in it that became poison meanwhile is named, and the window visited once more."""
     try:
         return await lane.revisit(lo, hi, note) or 0
-    except psycopg.errors.QueryCanceled:
-        return 1  # the window is too slow at this moment: again later
+    except psycopg.Error as error:
+        if is_poison(error):
+            await lane.fill_around_poison(lo, hi, name=True)
+            return 0
+        if not is_busy(error):
+            raise
+        return 1  # locked or too slow at this moment: again later
 
 
 async def _say_locked(lead: Lead, step: FillStep, row: StepRow, left: int) -> None:
@@ -156,13 +156,13 @@ async def _poison(lead: Lead, step: FillStep) -> None:
         )
 
 
-async def _mended(lane: Lane, key: list[str]) -> bool:
+async def _mended(lane: Lane, key: Key) -> bool:
     try:
-        return await lane.revisit(key, key, 0) == 0
+        while (left := await lane.revisit(key, key, 0)) is None:
+            await lane.lead.may_go_on()
+        return left == 0
     except psycopg.Error as error:
-        if is_poison(error):
-            return False
-        if sqlstate_of(error) in ("55P03", "57014"):
+        if is_poison(error) or is_busy(error):
             return False
         raise
 
@@ -196,4 +196,5 @@ class Meter:
         rate = (self._seen - first[1]) / (now - first[0]) if now > first[0] else None
         total = max(self._total, self._seen) or None
         self._lead.report("progress", f"{self._step.table}: {self._seen} rows", step=self._step.id, done=self._seen, total=total, rate=rate,
-                          facts={"batch_rows": lane.size.rows, "filled": lane.filled, "skipped": lane.skipped, "poison": lane.poison})  # fmt: skip
+                          facts={"batch_rows": lane.size.rows, "filled": lane.filled, "skipped": lane.skipped,
+                                 "poison": lane.poison})  # fmt: skip

@@ -23,6 +23,8 @@ async def do(lead: Lead, step: GateStep, row: StepRow) -> None:
     """Pass the gate if it is open; afterwards the step is done. Raises GateClosed or TryAgainLater."""
     closed = await why_closed(lead, step)
     if closed is not None:
+        detail = {"gate": step.gate, "kind": step.gate_kind, "message": closed.message}
+        await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, "gate", detail))
         raise closed
     await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
 
@@ -131,7 +133,7 @@ async def _address(lead: Lead, step: GateStep) -> OscError | None:
 
 def _get(url: str, timeout_s: float) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as reply:  # noqa: S310 - the loader allows http and https only
+        with urllib.request.urlopen(url, timeout=timeout_s) as reply:  # the loader allows http and https only
             return str(reply.status)
     except urllib.error.HTTPError as error:
         return str(error.code)

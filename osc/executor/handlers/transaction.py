@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import psycopg
 
-from osc.errors import LeaseLost, OscError, Refused, StepFailed
+from osc.executor.explaining import explain
 from osc.executor.lead import Lead
 from osc.executor.long import run_long
+from osc.executor.patience import Patience
 from osc.failpoints import failpoint
-from osc.pg.gate import LockWait, Message
-from osc.pg.outcome import Outcome, assertion_of, classify, sqlstate_of
+from osc.pg.gate import LockWait
 from osc.program import DdlStep, SqlStep, SwitchStep
 from osc.sql.locks import Assertion, TableLock
 from osc.sql.message import transaction_message
@@ -22,50 +23,75 @@ from osc.state.journal import StepRow
 TransactionStep: TypeAlias = DdlStep | SqlStep | SwitchStep
 
 
-async def do(lead: Lead, step: TransactionStep, row: StepRow) -> None:
+@dataclass(frozen=True)
+class _Transaction:
+    """One direction of a step: what it locks, proves, runs, and the end of its message that moves the step's row."""
+
+    title: str
+    sql: tuple[str, ...]
+    locks: tuple[TableLock, ...]
+    assertions: tuple[Assertion, ...]
+    fence: str
+
+    def message(self, lock_timeout_ms: int, yield_first_ms: int | None) -> str:
+        return transaction_message(locks=self.locks, sql=self.sql, fence=self.fence, lock_timeout_ms=lock_timeout_ms,
+                                   assertions=self.assertions, yield_first_ms=yield_first_ms)  # fmt: skip
+
+
+Ready: TypeAlias = Callable[[Lead], Awaitable[None]]
+"""What must hold when the transaction is sent, asked again whenever it had to wait."""
+
+
+async def do(lead: Lead, step: TransactionStep, row: StepRow, ready: Ready | None = None) -> None:
     """Run the step; afterwards it is done, or nothing of it happened."""
     assertions = () if isinstance(step, SqlStep) else step.assertions
     fence = journal.fence_fragment(lead.number, row.ordinal, lead.epoch, from_states=("started",), to_state="done")
-    await _send(lead, step, row, step.sql, step.locks, assertions, fence)
+    forward = _Transaction(step.title, step.sql, step.locks, assertions, fence)
+    await _send(lead, row, forward, ready)
 
 
-async def undo(lead: Lead, step: TransactionStep, row: StepRow) -> None:
+async def undo(lead: Lead, step: TransactionStep, row: StepRow, ready: Ready | None = None) -> None:
     """Take the step back; afterwards it is undone, or nothing happened."""
     assert step.undo is not None  # refused before the rollback began
     locks = step.undo_locks if isinstance(step, DdlStep) and step.undo_locks is not None else step.locks
     assertions = () if isinstance(step, SqlStep) else step.undo_assertions
     fence = journal.fence_fragment(lead.number, row.ordinal, lead.epoch, from_states=("undoing",), to_state="undone")
-    await _send(lead, step, row, step.undo, locks, assertions, fence)
+    back = _Transaction(f"Undo: {step.title}", step.undo, locks, assertions, fence)
+    await _send(lead, row, back, ready)
 
 
-async def _send(
-    lead: Lead,
-    step: TransactionStep,
-    row: StepRow,
-    sql: Sequence[str],
-    locks: Sequence[TableLock],
-    assertions: Sequence[Assertion],
-    fence: str,
-) -> None:
-    def message(lock_timeout_ms: int, yield_first_ms: int | None) -> str:
-        return transaction_message(locks=locks, sql=sql, fence=fence, lock_timeout_ms=lock_timeout_ms,
-                                   assertions=assertions, yield_first_ms=yield_first_ms)  # fmt: skip
+async def _send(lead: Lead, row: StepRow, transaction: _Transaction, ready: Ready | None) -> None:
+    """Send the transaction until it is through."""
 
+    async def may_go_on() -> None:
+        await lead.may_go_on()
+        if ready is not None:
+            await ready(lead)
+
+    patience = Patience(lead, transaction.title)
     while True:
-        await failpoint("step.before")
+        await may_go_on()
+        await failpoint("transaction.before")
         try:
-            if any(lock.mode.strong for lock in locks):
-                await _through_the_gate(lead, row, locks, message)
+            if any(lock.mode.strong for lock in transaction.locks):
+                await _through_the_gate(lead, row, transaction, may_go_on)
             else:
-                # Blocks no read and no write, however long it waits or takes (VALIDATE): no statement timeout.
-                await run_long(lead, message(lead.settings.weak_lock_timeout_ms, None))
-            return
+                await run_long(lead, row, transaction.message(_weak_lock_timeout_ms(lead, transaction), None))
         except psycopg.Error as error:
-            if not await _again(lead, step, error):
-                raise explain(step.title, error) from error
+            await patience.after(error)
+        else:
+            await failpoint("transaction.after")
+            return
 
 
-async def _through_the_gate(lead: Lead, row: StepRow, locks: Sequence[TableLock], message: Message) -> None:
+def _weak_lock_timeout_ms(lead: Lead, transaction: _Transaction) -> int:
+    """Locks that were declared weak keep nobody waiting; what the author's own SQL takes undeclared may be strong."""
+    return lead.settings.weak_lock_timeout_ms if transaction.locks else lead.settings.lock_timeout_max_ms
+
+
+async def _through_the_gate(
+    lead: Lead, row: StepRow, transaction: _Transaction, may_go_on: Callable[[], Awaitable[None]]
+) -> None:
     told: set[str] = set()
 
     async def on_wait(wait: LockWait) -> None:
@@ -76,8 +102,9 @@ async def _through_the_gate(lead: Lead, row: StepRow, locks: Sequence[TableLock]
             lead.report("waiting", _sentence(wait), waiting="lock", step=row.step, facts=detail)
 
     await lead.executor.gate(lead.deadlock_timeout_ms).run(
-        lead.work, locks=locks, message=message, observer_conn=lead.observer, on_wait=on_wait, may_go_on=lead.may_go_on
-    )
+        lead.work, locks=transaction.locks, message=transaction.message, observer_conn=lead.observer, on_wait=on_wait,
+        may_go_on=may_go_on,
+    )  # fmt: skip
 
 
 def _detail(wait: LockWait) -> dict[str, object]:
@@ -104,52 +131,7 @@ def _sentence(wait: LockWait) -> str:
         f"pid {one.pid} {one.application_name or '?'} ({one.state}{f', {one.age_s:.0f} s' if one.age_s else ''}): {one.query}"
         for one in wait.blockers[:3]
     )
-    return f"waiting for a lock: {reasons[wait.reason]}" + (f" — {who}" if who else "")
+    return f"waiting for a lock: {reasons[wait.reason]}" + (f": {who}" if who else "")
 
 
-async def _again(lead: Lead, step: TransactionStep, error: psycopg.Error) -> bool:
-    """Return whether to try once more: after a pause, or after an error that time mends."""
-    outcome = classify(error, during="transaction")
-    if outcome is Outcome.PAUSED:
-        await lead.may_go_on()
-        return True
-    if outcome in (Outcome.TRANSIENT, Outcome.LOCK_NOT_AVAILABLE):
-        await lead.clock.sleep(lead.settings.transient_pause_first_s)
-        await lead.may_go_on()
-        return True
-    if outcome in (Outcome.AMBIGUOUS, Outcome.UNREACHABLE):
-        raise error  # the runner takes the lead anew and reads the step's row, which decides
-    return False
-
-
-def explain(what: str, error: psycopg.Error) -> OscError:
-    """Return our error for one of the server's: who must act, what is true now, what to do."""
-    outcome = classify(error, during="transaction")
-    if outcome is Outcome.FENCED:
-        return LeaseLost("another executor leads this change now; this one stopped and wrote nothing more")
-    if outcome is Outcome.ASSERTED:
-        message, hint = assertion_of(error)
-        return Refused(f"{message}; the step changed nothing", hint=hint)
-    said = error.diag.message_primary or str(error).splitlines()[0]
-    facts = {
-        "sqlstate": sqlstate_of(error),
-        "detail": error.diag.message_detail or "",
-        "hint": error.diag.message_hint or "",
-    }
-    hint = error.diag.message_hint or _remedy(sqlstate_of(error) or "")
-    if (sqlstate_of(error) or "").startswith("23"):
-        return Refused(
-            f"{what}: the data does not allow it: {said}; the step changed nothing",
-            hint=hint or str(facts["detail"]),
-            facts=facts,
-        )
-    return StepFailed(f"{what}: {said} ({facts['sqlstate']}); the step changed nothing", hint=hint, facts=facts)
-
-
-def _remedy(sqlstate: str) -> str:
-    remedies = {
-        "42501": "grant what is missing, then osc advance",
-        "53100": "make room on the server's disk, then osc advance",
-        "57014": "somebody cancelled it or it ran into a timeout; osc advance tries again",
-    }
-    return remedies.get(sqlstate, "mend the cause, then osc advance; osc rollback takes the change back")
+__all__ = ["TransactionStep", "do", "explain", "undo"]

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 import psycopg
 
 from osc.errors import Refused
-from osc.executor.backfill.lane import Lane, fetch_one, is_poison
+from osc.executor.backfill.lane import WALK_THE_KEY, Lane, Row, fetch_all, fetch_one, is_busy, is_poison
 from osc.executor.handlers.fill import claimed_lane, prepare
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
 from osc.pg.outcome import sqlstate_of
-from osc.pg.session import Connection, close, set_timeouts, within
+from osc.pg.session import Connection, close, run, set_timeouts, within
 from osc.program import FillStep, VerifyStep
 from osc.state import journal, slices, verifications
 from osc.state.journal import StepRow
-
-Key = list[str]
+from osc.state.slices import Key
 
 
 @dataclass
@@ -27,8 +26,8 @@ class Verdict:
     rows: int = 0
     mismatches: int = 0
     sample: list[Key] = field(default_factory=list)
-    pages: list[tuple[Key | None, Key | None]] = field(default_factory=list)
-    """(lo, hi) of each page with a mismatch, first exclusive, last inclusive."""
+    pages: list[tuple[Key | None, Key | None, int]] = field(default_factory=list)
+    """(lo, hi, rows) of each page with a mismatch, first exclusive, last inclusive."""
 
 
 async def do(lead: Lead, step: VerifyStep, row: StepRow) -> None:
@@ -80,6 +79,7 @@ async def _pass(lead: Lead, step: VerifyStep, conn: Connection) -> Verdict:
     settings = lead.settings
     await set_timeouts(conn, statement_timeout_ms=round(settings.query_deadline_s * 1000), lock_timeout_ms=settings.session_lock_timeout_ms,
                        deadline_s=settings.query_deadline_s)  # fmt: skip
+    await run(conn, WALK_THE_KEY, deadline_s=settings.query_deadline_s)
     verdict, lo, limit = Verdict(), None, settings.verify_rows
     last_told = lead.clock.monotonic()
     while True:
@@ -100,7 +100,7 @@ async def _pass(lead: Lead, step: VerifyStep, conn: Connection) -> Verdict:
         rows, mismatches, last = int(page[0]), int(page[1]), page[2]
         if mismatches:
             await _sample(lead, step, conn, verdict, lo, limit)
-            verdict.pages.append((lo, last))
+            verdict.pages.append((lo, last, rows))
         verdict.rows += rows
         verdict.mismatches += mismatches
         if rows < limit:
@@ -122,7 +122,7 @@ async def _around_poison(
         return lo, limit, True
     verdict.rows += 1
     verdict.mismatches += 1
-    verdict.pages.append((row[0], row[0]))
+    verdict.pages.append((row[0], row[0], 1))
     if len(verdict.sample) < lead.settings.sample_keys_max:
         verdict.sample.append(list(row[0]))
     return row[0], limit, False
@@ -131,7 +131,7 @@ async def _around_poison(
 async def _sample(lead: Lead, step: VerifyStep, conn: Connection, verdict: Verdict, lo: Key | None, limit: int) -> None:
     room = lead.settings.sample_keys_max - len(verdict.sample)
     if room > 0:
-        found = await within(conn, lead.settings.query_deadline_s, _fetch_all(conn, step.sample, [lo, limit, room]))
+        found = await within(conn, lead.settings.query_deadline_s, fetch_all(conn, step.sample, [lo, limit, room]))
         verdict.sample += [list(row[0]) for row in found]
 
 
@@ -154,31 +154,48 @@ async def _send_back(lead: Lead, step: VerifyStep, verdict: Verdict) -> bool:
     try:
         await prepare(lead, fill, conn)
         lane = await claimed_lane(lead, fill, conn, pieces[0])
-        return lane is not None and await _fill_pages(lead, lane, verdict)
+        return lane is not None and await _fill_pages(step, lane, verdict)
     finally:
         await close(conn)
 
 
-async def _fill_pages(lead: Lead, lane: Lane, verdict: Verdict) -> bool:
-    """A page that cannot be filled now (locked rows, a poison row) is left to the next verdict."""
-    for lo, hi in verdict.pages:
-        await lead.may_go_on()
+async def _fill_pages(step: VerifyStep, lane: Lane, verdict: Verdict) -> bool:
+    """Return whether rows were filled; a page that cannot be filled now is left to the next verdict."""
+    for lo, hi, rows in verdict.pages:
         try:
-            while await lane.revisit(lo, hi, 0) is None:
-                await lead.may_go_on()
+            await _fill_page(step, lane, lo, hi, rows)
         except psycopg.Error as error:
-            if not is_poison(error) and sqlstate_of(error) not in ("55P03", "57014", "40P01"):
+            if not is_poison(error) and not is_busy(error):
                 raise
     return lane.filled > 0
 
 
-async def _ask(lead: Lead, conn: Connection, sql: str, params: list[object]):  # type: ignore[no-untyped-def]
+async def _fill_page(step: VerifyStep, lane: Lane, lo: Key | None, hi: Key | None, rows: int) -> None:
+    """Fill a page; one that takes longer than a batch may live is filled in parts."""
+    try:
+        while await lane.revisit(lo, hi, 0) is None:
+            await lane.lead.may_go_on()
+        return
+    except psycopg.errors.QueryCanceled:
+        if rows == 1:
+            raise
+    except psycopg.Error as error:
+        if not is_poison(error):
+            raise
+        await lane.fill_around_poison(lo, hi, name=False)
+        return
+    at, left = lo, rows
+    while left > 0:
+        page = await _ask(lane.lead, lane.conn, step.count, [at, max(1, rows // 8)])
+        assert page is not None
+        if not page[0]:
+            return
+        if page[1]:
+            await _fill_page(step, lane, at, page[2], int(page[0]))
+        at, left = page[2], left - int(page[0])
+
+
+async def _ask(lead: Lead, conn: Connection, sql: str, params: list[object]) -> Row | None:
     return await within(
         conn, lead.settings.query_deadline_s + lead.settings.reply_grace_s, fetch_one(conn, sql, params)
     )
-
-
-async def _fetch_all(conn: Connection, sql: str, params: list[object]):  # type: ignore[no-untyped-def]
-    async with psycopg.AsyncRawCursor(conn) as cursor:
-        await cursor.execute(sql, params)
-        return await cursor.fetchall()

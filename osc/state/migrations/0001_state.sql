@@ -186,7 +186,8 @@ CREATE TABLE osc.verification (
     finished_at  timestamptz CHECK (finished_at >= started_at),
     rows         bigint NOT NULL DEFAULT 0 CHECK (rows >= 0),
     mismatches   bigint NOT NULL DEFAULT 0 CHECK (mismatches >= 0),
-    sample       jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(sample) = 'array')
+    sample       jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(sample) = 'array'),
+    triggers     text NOT NULL DEFAULT ''   -- osc.triggers_mark() when the pass began
 );
 CREATE INDEX verification_step ON osc.verification (change, step, verification);
 
@@ -328,6 +329,19 @@ BEGIN
      WHERE h.change = p_change;
     RETURN v_epoch;
 END
+$$;
+
+-- A mark of the change's triggers that differs once one of them was disabled, dropped or made anew, even where it is as
+-- before now: rows written meanwhile may be out of step (F43). A trigger's catalog row gets a new xmin by each of these.
+CREATE FUNCTION osc.triggers_mark(p_change bigint) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(string_agg(concat_ws(':', g.oid, g.xmin, g.tgenabled), ' ' ORDER BY g.oid), '')
+      FROM osc.change AS c
+      JOIN pg_catalog.pg_description AS d
+        ON d.classoid = 'pg_catalog.pg_proc'::regclass AND d.objsubid = 0 AND d.description = 'osc:' || c.id
+      JOIN pg_catalog.pg_trigger AS g ON g.tgfoid = d.objoid
+     WHERE c.change = p_change
 $$;
 
 -- Whether a change is paused, by itself, by one of its tables or by all; read from the caller's snapshot, no locks.

@@ -1,0 +1,68 @@
+"""From an error of the server to ours: who must act, what is true now, what to do; and which errors mend themselves."""
+
+from __future__ import annotations
+
+import psycopg
+
+from osc.errors import Failed, LeaseLost, OscError, Refused, StepFailed, Unreachable
+from osc.pg.outcome import Outcome, assertion_of, classify, sqlstate_of
+
+_ANEW = frozenset(
+    {Outcome.AMBIGUOUS, Outcome.UNREACHABLE, Outcome.TRANSIENT, Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED}
+)
+
+
+def mends_itself(error: BaseException) -> bool:
+    """Return whether taking the lead anew and reading the journal again is the answer to ``error``.
+
+    So it is where a session ended, a reply was lost, the server is away for a moment, or an exchange with the journal
+    was cancelled: the rows tell what is done, and the new epoch ends what may still run (I18).
+    """
+    if isinstance(error, Unreachable | OSError):
+        return True
+    return isinstance(error, psycopg.Error) and classify(error, during="transaction") in _ANEW
+
+
+def explain(what: str, error: psycopg.Error) -> OscError:
+    """Return our error for one of the server's that ended a step."""
+    outcome = classify(error, during="transaction")
+    if outcome is Outcome.FENCED:
+        return LeaseLost("another executor leads this change now; this one stopped and wrote nothing more")
+    if outcome is Outcome.ASSERTED:
+        message, hint = assertion_of(error)
+        return Refused(f"{message}; the step changed nothing", hint=hint)
+    sqlstate = sqlstate_of(error) or ""
+    facts = {"sqlstate": sqlstate, "detail": error.diag.message_detail or "", "hint": error.diag.message_hint or ""}
+    hint = error.diag.message_hint or _remedy(sqlstate)
+    if sqlstate.startswith("23"):
+        return Refused(
+            f"{what}: the data does not allow it: {said(error)}; the step changed nothing",
+            hint=error.diag.message_detail or hint,
+            facts=facts,
+        )
+    return StepFailed(f"{what}: {said(error)} ({sqlstate}); the step changed nothing", hint=hint, facts=facts)
+
+
+def unexpected(error: BaseException) -> OscError:
+    """Return our error for one of the server's outside of any step."""
+    sqlstate = sqlstate_of(error)
+    return Failed(
+        f"the server said: {said(error)}; what was begun is rolled back",
+        hint="mend the cause and run the same command again",
+        facts={"sqlstate": sqlstate},
+    )
+
+
+def said(error: BaseException) -> str:
+    """Return the server's own sentence."""
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return primary or (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _remedy(sqlstate: str) -> str:
+    remedies = {
+        "42501": "grant what is missing, then osc advance",
+        "53100": "make room on the server's disk, then osc advance",
+        "57014": "somebody cancelled it again and again, or it ran into a timeout; osc advance tries again",
+    }
+    return remedies.get(sqlstate, "mend the cause, then osc advance; osc rollback takes the change back")

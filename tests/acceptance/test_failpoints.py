@@ -1,0 +1,21 @@
+"""A failpoint that nothing passes proves nothing: one plan, there and back, passes them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from osc.failpoints import POINTS, Failpoints, points
+from osc.program import Phase
+from tests.acceptance.bench import Bench
+
+
+@pytest.mark.anyio
+@pytest.mark.both_versions
+async def test_every_failpoint_is_passed_by_a_plan_there_and_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("osc.failpoints._points", Failpoints())
+    await bench.apply(Phase.SWITCH)
+    await bench.rollback()
+    await bench.apply(Phase.CONTRACT)
+    assert set(points().hits) == POINTS
