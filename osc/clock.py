@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 
 
 class Clock(Protocol):
@@ -41,4 +42,4 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         self.now += max(0.0, seconds)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()

@@ -1,8 +1,8 @@
 """The Program: phases of steps as plain data, complete enough to be shown, reviewed, stored, hashed and run."""
 
+from osc.program.duration import Duration
 from osc.program.model import Gate, PhaseProgram, Probe, Program, Proof
 from osc.program.phase import Phase
-from osc.program.duration import Duration
 from osc.program.steps import (
     AnalyzeStep,
     DdlStep,

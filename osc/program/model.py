@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+from pydantic import Field
+
 from osc.catalog.model import Catalog
 from osc.names import QName
 from osc.program.phase import Phase
@@ -70,7 +72,7 @@ class Program(Value):
     title: str = ""
     tables: tuple[QName, ...] = ()
     """Tables it changes, in lock order: referenced first."""
-    columns_of_plan: dict[str, tuple[str, ...]] = {}
+    columns_of_plan: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Per table (text form): the columns the plan reads or writes; a change to any of them is drift."""
     phases: tuple[PhaseProgram, ...] = ()
     gates: tuple[Gate, ...] = ()
