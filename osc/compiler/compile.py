@@ -76,10 +76,11 @@ def _fold(plan: Plan, catalog: Catalog) -> Draft:
         draft.findings += objections
         if any(one.severity is Severity.ERROR for one in objections):
             continue  # later operations are still asked, on the shape without this one
-        draft.proofs += [proof.model_copy(update={"path": (*path, *proof.path)}) for proof in operation.proofs(seen)]
+        shape = seen if operation.proven_on_later_shape else catalog
+        draft.proofs += [proof.model_copy(update={"path": (*path, *proof.path)}) for proof in operation.proofs(shape)]
         if _exists_now(operation, seen, catalog):
             draft.probes += [
-                probe.model_copy(update={"path": (*path, *probe.path)}) for probe in operation.probes(seen)
+                probe.model_copy(update={"path": (*path, *probe.path)}) for probe in operation.probes(catalog)
             ]
         draft.parts += operation.parts(seen, plan.id)
         seen = operation.after(seen, plan.id)

@@ -42,9 +42,7 @@ def _expected(program: Program, phase: Phase, rows: dict[str, str]) -> Catalog:
     """Return the Catalog on entry, with the effects of what is done of the phase."""
     done = [step for step in program.phase(phase).steps if rows.get(step.id) == "done"]
     undone = [step for step in program.steps() if rows.get(step.id) == "undone"]
-    expected = apply_effects(
-        program.phase(phase).expects, tuple(effect for step in done for effect in step.effects)
-    )
+    expected = apply_effects(program.phase(phase).expects, tuple(effect for step in done for effect in step.effects))
     made_anew = {(effect.table, effect.name) for step in undone for effect in step.effects if hasattr(effect, "name")}
     for table in expected.tables:
         expected = expected.with_table(_of_any_oid(table, {name for of, name in made_anew if of == table.name}))
@@ -55,9 +53,7 @@ def _of_any_oid(table: Table, names: set[str]) -> Table:
     """What a step took away and its undo made again is as it was, but it is another object."""
     if not names:
         return table
-    constraints = tuple(
-        one.model_copy(update={"oid": None}) if one.name in names else one for one in table.constraints
-    )
+    constraints = tuple(one.model_copy(update={"oid": None}) if one.name in names else one for one in table.constraints)
     indexes = tuple(one.model_copy(update={"oid": None}) if one.name in names else one for one in table.indexes)
     return table.model_copy(update={"constraints": constraints, "indexes": indexes})
 

@@ -6,6 +6,7 @@ from osc.errors import Conflict
 from osc.executor import entering
 from osc.executor.lead import Lead
 from osc.executor.stepping import do_step
+from osc.executor.verdicts import ensure_before_switch
 from osc.program import DdlStep, DropIndexStep, GateStep, Phase, SqlStep, Step, VerifyStep
 from osc.state import changes, transitions
 from osc.state.transitions import Event, State
@@ -27,6 +28,8 @@ async def _phase(lead: Lead, phase: Phase) -> None:
             await do_step(lead, gate)
         await _refuse_busy_tables(lead, phase)
         await entering.check(lead, phase)
+        if phase is Phase.SWITCH:
+            await ensure_before_switch(lead)  # refused here, the change still rests behind backfill
         await move(lead, transitions.begin(phase))
     else:
         await entering.check(lead, phase)

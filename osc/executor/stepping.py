@@ -140,9 +140,7 @@ def refuse_final(lead: Lead, steps: list[tuple[Step, StepRow]]) -> None:
 def _has_no_way_back(step: Step, row: StepRow) -> bool:
     if isinstance(step, DropIndexStep):
         return row.state in ("done", "started", "failed", "ambiguous")  # it commits by itself on its way
-    return (
-        isinstance(step, DdlStep | SqlStep | SwitchStep) and step.undo is None and row.state in ("done", "ambiguous")
-    )
+    return isinstance(step, DdlStep | SqlStep | SwitchStep) and step.undo is None and row.state in ("done", "ambiguous")
 
 
 async def refuse_ambiguous(lead: Lead) -> None:

@@ -28,6 +28,9 @@ class Operation(BaseModel):
     summary: ClassVar[str] = ""
     """One line for the reference: what it does."""
 
+    proven_on_later_shape: ClassVar[bool] = False
+    """Whether its proofs are about the shape that earlier operations leave, not about the rows as they are."""
+
     @abstractmethod
     def describe(self) -> str:
         """Return one line for people: ``change users.is_verified to verified_at timestamptz``."""

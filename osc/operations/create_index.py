@@ -31,6 +31,7 @@ class CreateIndex(Operation):
     summary: ClassVar[str] = (
         "Build an index concurrently, after the fill; a failed build is cleaned up and tried again."
     )
+    proven_on_later_shape: ClassVar[bool] = True
     example: ClassVar[str] = """\
 create_index:
   table: users

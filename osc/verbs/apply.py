@@ -71,7 +71,10 @@ async def _compile(conn: Connection, source: PlanFile, settings: Settings) -> Co
     """Compile, prove and probe; nothing is kept in the database."""
     compiled = await compile_source(conn, source)
     await _refuse_busy_tables(conn, compiled)
-    findings = [*await prove(conn, compiled, settings), *await probe(conn, compiled, settings)]
+    findings = await prove(conn, compiled, settings)
+    if not findings:
+        # A probe evaluates the plan's expressions, so only what is proven to be immutable gets there (B36).
+        findings = await probe(conn, compiled, settings)
     if any(finding.severity == "error" for finding in findings):
         raise Refused(
             f"plan {source.plan.id} cannot be run; nothing was changed", hint="mend what is listed", findings=findings

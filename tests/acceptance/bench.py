@@ -113,7 +113,9 @@ class Bench:
         """Settings of a process that gives a server up soon."""
         return replace(self.settings, leads_max=4)
 
-    def command(self, verb: str, failpoints: str = "", *, settings: Settings | None = None, **arguments: Any) -> Command:
+    def command(
+        self, verb: str, failpoints: str = "", *, settings: Settings | None = None, **arguments: Any
+    ) -> Command:
         """Start a verb in a process of its own."""
         place = self.place / f"command-{len(self.commands)}"
         place.mkdir()

@@ -15,7 +15,9 @@ STEP = "SELECT step FROM osc.step WHERE phase = 'dual_write' AND kind = 'ddl' OR
 
 
 @pytest.mark.parametrize("happened", [False, True])
-async def test_forward_and_back_stop_before_an_ambiguous_step_until_it_is_resolved(bench: Bench, happened: bool) -> None:
+async def test_forward_and_back_stop_before_an_ambiguous_step_until_it_is_resolved(
+    bench: Bench, happened: bool
+) -> None:
     await bench.apply(Phase.DUAL_WRITE if happened else Phase.EXPAND)
     step = str(bench.value(STEP))
     bench.do(f"UPDATE osc.step SET state = 'ambiguous', was = 'started', done_at = NULL WHERE step = '{step}'",

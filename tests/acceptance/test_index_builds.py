@@ -13,7 +13,9 @@ from tests.acceptance.bench import UNIQUE_PLAN, Bench
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_versions]
 
-BUILDING = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'"
+BUILDING = (
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'"
+)
 
 
 async def test_duplicates_are_named_and_the_carcass_is_gone(bench: Bench) -> None:
@@ -28,7 +30,9 @@ async def test_duplicates_are_named_and_the_carcass_is_gone(bench: Bench) -> Non
     assert bench.problem["exit_code"] == 3
     bench.do("DELETE FROM items WHERE id = 9002")
     await bench.advance(Phase.BACKFILL)
-    assert bench.value("SELECT indisunique AND indisvalid FROM pg_index WHERE indexrelid = 'items_by_quantity'::regclass")
+    assert bench.value(
+        "SELECT indisunique AND indisvalid FROM pg_index WHERE indexrelid = 'items_by_quantity'::regclass"
+    )
 
 
 @pytest.mark.parametrize("function", ["pg_cancel_backend", "pg_terminate_backend"])
@@ -97,7 +101,9 @@ async def test_the_wish_to_go_back_ends_a_build(bench: Bench) -> None:
         command = bench.command("apply", to="backfill")
         bench.until("SELECT count(*) > 0 FROM pg_index WHERE NOT indisvalid")
         back = bench.command("rollback")
-        bench.until("SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'")
+        bench.until(
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'"
+        )
         snapshot.rollback()
     assert (back.wait().exit_code, command.wait().exit_code) == (0, 5)
     assert (bench.schema, bench.leftovers()) == (schema, [])
@@ -109,7 +115,9 @@ async def test_losing_the_lead_ends_a_build(bench: Bench) -> None:
         bench.until(BUILDING)
         bench.do("UPDATE osc.heartbeat SET expires_at = now()", "SELECT osc.take_lease(1, gen_random_uuid(), 60)")
         assert command.wait().exit_code == 75
-        bench.until("SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'")
+        bench.until(
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'"
+        )
 
 
 async def test_indexes_of_the_old_column_are_dropped_concurrently(bench: Bench) -> None:

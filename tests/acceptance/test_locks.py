@@ -61,7 +61,9 @@ def test_behind_a_holder_the_step_says_who_it_is_and_nothing_queues(
         command = bench.command("apply", to="backfill")
         detail = bench.until("SELECT detail FROM osc.step WHERE waiting = 'lock'")
         bench.sleep(0.5)  # the application goes on meanwhile
-        bench.do("SET statement_timeout = 700", "UPDATE items SET note = note WHERE id = 2", "SELECT count(*) FROM items")
+        bench.do(
+            "SET statement_timeout = 700", "UPDATE items SET note = note WHERE id = 2", "SELECT count(*) FROM items"
+        )
         (blocker,) = [one for one in detail["blockers"] if one["application"] == "report"]
         assert (blocker["pid"], blocker["state"]) == (conn.info.backend_pid, state)
         assert statement in blocker["query"]
@@ -84,13 +86,9 @@ def test_a_switch_waits_for_its_lock_and_the_wish_to_go_back_ends_the_wait(bench
 
 @pytest.mark.slow
 @pytest.mark.both_versions
-def test_autovacuum_gives_way(
-    own_server: Callable[..., Any], tmp_path: Any, schema_dump: Callable[[str], str]
-) -> None:
+def test_autovacuum_gives_way(own_server: Callable[..., Any], tmp_path: Any, schema_dump: Callable[[str], str]) -> None:
     """A worker that vacuums the table yields to who waits longer than deadlock_timeout (rationale.md 19)."""
-    server = own_server(
-        autovacuum_naptime="1", autovacuum_vacuum_cost_delay="100ms", autovacuum_vacuum_cost_limit="1"
-    )
+    server = own_server(autovacuum_naptime="1", autovacuum_vacuum_cost_delay="100ms", autovacuum_vacuum_cost_limit="1")
     bench = Bench(server.dsn(), tmp_path, schema_dump).fill_table(20_000)
     bench.do("ALTER TABLE items SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0)",
              "UPDATE items SET note = note || '.'")  # fmt: skip

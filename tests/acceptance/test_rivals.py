@@ -14,7 +14,9 @@ LEASE_LOST = 75
 
 
 @pytest.mark.both_versions
-@pytest.mark.parametrize("point", ["batch.before@3", "transaction.before@2", "build.before", "rename.before", "state.before@3"])
+@pytest.mark.parametrize(
+    "point", ["batch.before@3", "transaction.before@2", "build.before", "rename.before", "state.before@3"]
+)
 def test_a_zombie_writes_nothing_more_and_says_that_it_lost_the_lead(
     bench: Bench, undisturbed: Callable[..., Any], point: str
 ) -> None:
@@ -54,7 +56,9 @@ def test_of_many_executors_one_leads_and_the_others_return_as_if_they_had(
 
 
 def test_a_follower_ends_with_the_problem_that_stopped_its_leader(bench: Bench) -> None:
-    bench.plan_text += "backfill:\n  run: [{sql: SELECT 1 / (SELECT count(*) FROM public.items WHERE id < 0), undo: SELECT 1}]\n"
+    bench.plan_text += (
+        "backfill:\n  run: [{sql: SELECT 1 / (SELECT count(*) FROM public.items WHERE id < 0), undo: SELECT 1}]\n"
+    )
     leader = bench.command("apply", "batch.before=sleep:1.5@2", to="backfill")
     bench.until("SELECT count(*) > 0 FROM osc.slice")
     follower = bench.command("advance", to="backfill")
@@ -68,7 +72,7 @@ def test_a_follower_ends_with_the_problem_that_stopped_its_leader(bench: Bench) 
 @pytest.mark.anyio
 async def test_a_problem_of_an_earlier_run_does_not_end_a_new_one(bench: Bench) -> None:
     await bench.apply(Phase.EXPAND)
-    bench.do("UPDATE osc.change SET problem = '{\"message\": \"old\", \"exit_code\": 1}'")
+    bench.do('UPDATE osc.change SET problem = \'{"message": "old", "exit_code": 1}\'')
     leader = bench.command("advance", "transaction.before=sleep:1@1", to="dual_write")
     bench.until("SELECT count(*) > 0 FROM osc.step WHERE state = 'started'")
     follower = bench.command("advance", to="dual_write")
@@ -93,4 +97,4 @@ def test_a_takeover_stands_in_the_history(bench: Bench) -> None:
     dead.wait()
     bench.lease_runs_out()
     assert bench.run("advance").exit_code == 0
-    assert bench.value("SELECT data ->> 'from' FROM osc.event WHERE kind = 'takeover'") .endswith(f":{dead.pid}")
+    assert bench.value("SELECT data ->> 'from' FROM osc.event WHERE kind = 'takeover'").endswith(f":{dead.pid}")

@@ -38,7 +38,9 @@ async def test_two_workers_do_it_once(bench: Bench, undisturbed: Callable[..., A
 
 
 async def test_a_change_with_a_problem_is_left_alone_until_somebody_asks_again(bench: Bench) -> None:
-    bench.plan_text += "dual_write:\n  run: [{sql: 'SELECT 1 / (SELECT count(*) FROM public.permission)', undo: SELECT 1}]\n"
+    bench.plan_text += (
+        "dual_write:\n  run: [{sql: 'SELECT 1 / (SELECT count(*) FROM public.permission)', undo: SELECT 1}]\n"
+    )
     bench.do("CREATE TABLE permission ()")
     await detach(bench, Phase.DUAL_WRITE)
     for _ in range(3):

@@ -108,6 +108,24 @@ def test_two_tables_switch_together_and_back(lab: Lab) -> None:
     ]
 
 
+MIXED = """\
+- change_column: {table: parent, column: code, to: n, type: bigint, up: 'code::bigint + 0', down: '(n - 0)::int'}
+- change_column: {table: parent, column: extra, type: bigint, up: 'extra + code', down: '(extra - code)::int'}
+- add_column: {table: parent, column: twice, type: int, up: code * 2}
+- create_index: {table: parent, name: by_n, columns: [n, extra, {expression: abs(twice)}]}
+"""
+
+
+def test_every_expression_is_typed_proven_and_probed_on_the_table_as_it_is(lab: Lab) -> None:
+    lab.run(TABLES + "ALTER TABLE parent ADD extra integer")
+    lab.write(MIXED)
+    made = lab.compile().program
+    for text in (*(proof.typing for proof in made.proofs if proof.typing), *(probe.sql for probe in made.probes)):
+        assert lab.rows(text) == [], text
+    lab.apply(Phase.CONTRACT)
+    assert lab.drift_behind(Phase.CONTRACT) == []
+
+
 def test_steps_have_ids_of_their_own_and_say_what_they_are_for(lab: Lab) -> None:
     made = program(lab, "two tables")
     ids = [step.id for step in made.steps()]

@@ -32,7 +32,11 @@ def called(function: ast.AST) -> set[str]:
 
 def passed(function: ast.AST) -> set[str]:
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return {str(call.args[0].value) for call in calls if call.func.id == "failpoint" and isinstance(call.args[0], ast.Constant)}  # type: ignore[attr-defined]
+    return {
+        str(call.args[0].value)
+        for call in calls
+        if call.func.id == "failpoint" and isinstance(call.args[0], ast.Constant)
+    }  # type: ignore[attr-defined]
 
 
 SENDERS = {name: node for name, node in functions() if called(node) & SENDING}

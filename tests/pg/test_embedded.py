@@ -137,9 +137,7 @@ def test_server_is_removed_when_its_parent_ends_without_closing() -> None:
         "server = EmbeddedServer.start(settings={'fsync': 'off'})\n"
         "print(server.pid, server.socket_dir)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     pid, home = done.stdout.split()
     assert not alive(int(pid))
     assert not Path(home).exists()
@@ -209,9 +207,7 @@ def test_programs_of_a_private_wheel_run_from_their_copy(tmp_path: Path) -> None
 
 
 @pytest.mark.both_versions
-def test_each_test_has_a_database_of_its_own(
-    connect: Connect, dsn: str, schema_dump: Callable[[str], str]
-) -> None:
+def test_each_test_has_a_database_of_its_own(connect: Connect, dsn: str, schema_dump: Callable[[str], str]) -> None:
     empty = schema_dump(dsn)
     connect().execute("CREATE SCHEMA osc CREATE TABLE osc.state (id int)")
     assert schema_dump(dsn) == empty

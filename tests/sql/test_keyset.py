@@ -61,8 +61,10 @@ KEYS: dict[str, tuple[str, str]] = {
     "uuid": ("k uuid", "SELECT md5(i::text)::uuid FROM generate_series(1, 40) AS i"),
     "timestamptz": (
         "k timestamptz",
-        "SELECT unnest('{infinity,-infinity,2024-01-01 00:00:00.000001,2024-01-01 00:00:00.000002,0044-03-15 12:00 BC}'::timestamptz[]"
-         " || '{4713-01-01 00:00 BC,294276-12-31 23:59:59.999999,2024-10-27 02:30+02,2024-10-27 02:30+01}')",
+        (  # the hour that comes twice, the ends of the calendar, and one microsecond between two
+        "SELECT unnest('{infinity,-infinity,2024-01-01 00:00:00.000001,2024-01-01 00:00:00.000002,0044-03-15 12:00 BC,"
+        "4713-01-01 00:00 BC,294276-12-31 23:59:59.999999,2024-10-27 02:30+02,2024-10-27 02:30+01}'::timestamptz[])"
+        ),
     ),
     "timestamp": ("k timestamp(3)", "VALUES ('infinity'::timestamp), ('-infinity'), ('0001-01-01 BC'), ('2024-01-01 00:00:00.001')"),
     "date": ("k date", "VALUES ('infinity'::date), ('-infinity'), ('0001-01-01 BC'), ('0001-01-01'), ('5874897-12-31')"),

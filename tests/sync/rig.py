@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import RawCursor
 
-from osc.compiler import compile_plan
-from osc.compiler.compile import tables_of
-from osc.pg.catalog import read_catalog
+from osc.errors import Refused
 from osc.plan import open_text
 from osc.program import DdlStep, FillStep, IndexStep, Phase, SwitchStep, ValidateStep, VerifyStep
+from osc.settings import DEFAULTS
 from osc.state.schema import ensure_schema
+from osc.verbs.compiling import compile_source, probe, prove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,15 +39,14 @@ def plan_of(operations: str, rest: str = "") -> str:
 
 
 async def compiled(dsn: str, text: str) -> Program:
-    """Compile a plan's text against the database; raises what an author would see."""
+    """Compile a plan's text against the database and prove its expressions; raises what an author would see."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=AS_OSC) as conn:
-        plan = open_text(text, "00001_change.yaml").plan
-        program, _ = compile_plan(plan, await read_catalog(conn, tables_of(plan)))
-        for proof in program.proofs:
-            async with conn.transaction(force_rollback=True):
-                for statement in proof.sql:
-                    await conn.execute(statement)
-        return program
+        found = await compile_source(conn, open_text(text, "00001_change.yaml"))
+        findings = [*await prove(conn, found, DEFAULTS), *await probe(conn, found, DEFAULTS)]
+        errors = [one for one in findings if one.severity == "error"]
+        if errors:
+            raise Refused("\n".join(one.message for one in errors), findings=errors)
+        return found.program
 
 
 def make_state(dsn: str) -> None:

@@ -24,7 +24,7 @@ EXPRESSIONS = {
     "semicolon and keywords in a string": ("s || '; END; $$ THEN'", "left(n, -14)"),
     "qualified by the table": ("t.s || t.other", "left(t.n, -length(t.other))"),
     "other columns": ("s || other", "left(n, -length(other))"),
-    "whole case": ("CASE WHEN s > '' THEN s ELSE other END", "n"),
+    "whole case": ("CASE WHEN s > '' THEN s WHEN s = '' THEN other END", "n"),
     "quoted name": ('"s" || "other"', 'left("n", -length("other"))'),
     "collation": ('lower(s COLLATE "C")', 'n COLLATE "C"'),
     "array and cast": ("(ARRAY[s, other]::text[])[1]", "n::varchar::text"),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from osc.errors import Refused
+
 if TYPE_CHECKING:
     from tests.fixtures.postgres import Connect
     from tests.sync.conftest import Begin
@@ -116,12 +118,13 @@ def test_without_down_n_is_refused_before_switch_and_leaves_s_alone_after(begin:
 
 def test_a_timeout_is_no_failure_of_an_expression(begin: Begin, connect: Connect) -> None:
     app = connect()
-    app.execute("CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql"
-                " AS $$BEGIN PERFORM pg_sleep(60); RETURN $1; END$$")  # fmt: skip
+    app.execute("CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE sql RETURN $1")
     app.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
     begin(
         "- change_column: {table: t, column: s, to: n, type: text, up: public.slow(s), down: n}"
     ).expand().dual_write()
+    app.execute("CREATE OR REPLACE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql"
+                " AS $$BEGIN PERFORM pg_sleep(60); RETURN $1; END$$")  # fmt: skip
     app.execute("SET statement_timeout = '100ms'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         app.execute("INSERT INTO t (id, s) VALUES (1, 'a')")
@@ -139,3 +142,34 @@ def test_an_expression_that_cannot_raise_costs_no_exception_block(begin: Begin, 
 def _function(connect: Connect) -> str:
     ((body,),) = connect().execute("SELECT prosrc FROM pg_proc WHERE proname LIKE 'osc_sync%'").fetchall()
     return str(body)
+
+
+@pytest.mark.parametrize("forbids", ["NOT NULL", "CHECK (VALUE IS NOT NULL)"])
+def test_an_s_whose_domain_forbids_null_is_refused_before_its_trigger_could_fail_every_write(
+    begin: Begin, connect: Connect, forbids: str
+) -> None:
+    app = connect()
+    app.execute(f"CREATE DOMAIN code AS text {forbids}")
+    app.execute("CREATE TABLE t (id int PRIMARY KEY, s code DEFAULT 'x')")
+    plan = ("- change_column: {table: t, column: s, to: n, type: text, up: 's::text', down: 'n::public.code',"
+            " default: null, not_null: false}")  # fmt: skip
+    with pytest.raises(Refused) as refused:
+        begin(plan)
+    assert "refuses NULL" in str(refused.value.findings)
+    app.execute("ALTER DOMAIN code DROP NOT NULL")
+    app.execute("ALTER DOMAIN code DROP CONSTRAINT IF EXISTS code_check")
+    begin(plan).expand().dual_write()
+    app.execute("INSERT INTO t VALUES (1, 'a')")
+    app.execute("INSERT INTO t (id, n) VALUES (2, 'b')")
+    assert app.execute("SELECT s, n FROM t ORDER BY id").fetchall() == [("a", "a"), ("b", "b")]
+
+
+def test_a_domain_with_constraints_is_refused_as_the_new_type_because_adding_it_would_rewrite_the_table(
+    begin: Begin, connect: Connect
+) -> None:
+    app = connect()
+    app.execute("CREATE DOMAIN code AS text CHECK (VALUE <> '')")
+    app.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    with pytest.raises(Refused) as refused:
+        begin("- change_column: {table: t, column: s, to: n, type: public.code, up: 's::public.code', down: 'n::text'}")
+    assert "rewrites the table" in str(refused.value.findings)

@@ -28,7 +28,7 @@ PAIRS = [
     ("varbit", "text", "s::text", "n::varbit", ["101", "1010", ""]),
     ("int[]", "bigint[]", "s::bigint[]", "n::int[]", ["{1}", "[0:0]={1}", "{}"]),
     ("bytea", "text", "encode(s, 'hex')", "decode(n, 'hex')", ["\\x00", "\\x0000"]),
-    ("boolean", "text", "CASE WHEN s THEN 'y' ELSE 'n' END", "n = 'y'", ["t", "f", "t"]),
+    ("boolean", "text", "CASE s WHEN true THEN 'y' WHEN false THEN 'n' END", "n = 'y'", ["t", "f", "t"]),
 ]
 
 

@@ -50,8 +50,10 @@ WRITERS = {
         [(1, "x", "x"), (2, "b", "B")],
     ),
     "merge": (
-        ["MERGE INTO t USING (VALUES (1, 'x'), (3, 'y')) AS v(id, s) ON v.id = t.id"
-          " WHEN MATCHED THEN UPDATE SET s = v.s WHEN NOT MATCHED THEN INSERT (id, s) VALUES (v.id, v.s)"],
+        [
+            "MERGE INTO t USING (VALUES (1, 'x')) AS v(id, s) ON v.id = t.id WHEN MATCHED THEN UPDATE SET s = v.s",
+            "MERGE INTO t USING (VALUES (3, 'y')) AS v(id, s) ON v.id = t.id WHEN NOT MATCHED THEN INSERT (id, s) VALUES (3, v.s)",
+        ],
         [(1, "x", "X"), (2, "b", "B"), (3, "y", "Y")],
     ),
     "merge that deletes": (
@@ -75,9 +77,8 @@ WRITERS = {
         ["PREPARE p AS UPDATE t SET s = $1 WHERE id = $2", "EXECUTE p('x', 1)", "EXECUTE p('y', 2)"],
         [(1, "x", "X"), (2, "y", "Y")],
     ),
-    "cursor": (
-        ["DO $$DECLARE r record; BEGIN FOR r IN SELECT id FROM t ORDER BY id LOOP UPDATE t SET s = 'x' || r.id WHERE id = r.id;"
-          + " END LOOP; END$$"],
+    "loop of a function": (
+        ["DO $$BEGIN FOR i IN 1..2 LOOP UPDATE t SET s = 'x' || i WHERE id = i; END LOOP; END$$"],
         [(1, "x1", "X1"), (2, "x2", "X2")],
     ),
     "data-modifying CTE": (

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import psycopg
 
 from osc.errors import Refused
 from osc.executor.backfill.lane import WALK_THE_KEY, Lane, fetch_one, is_busy, is_poison
+from osc.executor.backfill.meter import Meter
+from osc.executor.backfill.pace import Pace
 from osc.executor.backfill.sizing import BatchSize
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, close, run, within
 from osc.program import FillStep
 from osc.state import journal, slices
-from osc.state import settings as knobs
 from osc.state.journal import StepRow
-from osc.state.settings import Knob
 from osc.state.slices import Key, Slice
 
 
@@ -64,25 +62,20 @@ async def claimed_lane(lead: Lead, step: FillStep, conn: Connection, piece: Slic
     mine = await lead.ask(slices.claim(lead.control, piece, lead.executor.owner))
     if mine is None:
         return None
-    pace = await lead.ask(knobs.knobs(lead.control, lead.change.id, lead.change.tables))
-    settings = lead.settings
-    target_ms = float(_number(pace, "batch_target_ms") or settings.batch_target_ms)
-    size = BatchSize(target_ms, settings.batch_rows_first, settings.batch_rows_min, settings.batch_rows_max)
-    return Lane(lead, step, mine, conn, size, speed=_number(pace, "speed") or 1.0)
-
-
-def _number(pace: Mapping[str, Knob], key: str) -> float | None:
-    return float(pace[key].value) if key in pace else None
+    pace, settings = await Pace(lead).read(), lead.settings
+    size = BatchSize(pace.batch_target_ms, settings.batch_rows_first, settings.batch_rows_min, settings.batch_rows_max)
+    return Lane(lead, step, mine, conn, size, speed=pace.speed)
 
 
 async def _walk(lead: Lead, step: FillStep, row: StepRow, conn: Connection, piece: Slice) -> None:
     lane = await claimed_lane(lead, step, conn, piece)
     if lane is None:
         return
-    meter = Meter(lead, step, seen=piece.rows_seen)
+    meter, pace = Meter(lead, step, seen=piece.rows_seen), Pace(lead)
     finished = piece.finished
     while not finished:
         await lead.may_go_on()
+        await pace.apply(lane)
         finished, rows = await lane.batch()
         await meter.add(rows, lane)
     await _revisit_skipped(lead, step, row, lane)
@@ -171,30 +164,3 @@ async def undo(lead: Lead, step: FillStep, row: StepRow) -> None:
     """Forget the slices; the filled column itself goes with the step that added it."""
     await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch))
     await lead.ask(journal.undone(lead.control, lead.number, row.ordinal, lead.epoch))
-
-
-class Meter:
-    """Progress of a fill, told once a second: rows, rate over the last seconds, estimate of the whole."""
-
-    WINDOW_S = 30.0
-
-    def __init__(self, lead: Lead, step: FillStep, *, seen: int) -> None:
-        self._lead, self._step, self._seen = lead, step, seen
-        table = lead.program.phase(step.phase).expects.table(step.table)
-        self._total = table.rows_estimate if table else 0
-        self._marks = [(lead.clock.monotonic(), seen)]
-
-    async def add(self, rows: int, lane: Lane) -> None:
-        """Count ``rows`` and tell the listener once a second."""
-        self._seen += rows
-        now = self._lead.clock.monotonic()
-        if now - self._marks[-1][0] < 1.0:
-            return
-        self._marks.append((now, self._seen))
-        self._marks = [mark for mark in self._marks if mark[0] > now - self.WINDOW_S] or self._marks[-1:]
-        first = self._marks[0]
-        rate = (self._seen - first[1]) / (now - first[0]) if now > first[0] else None
-        total = max(self._total, self._seen) or None
-        self._lead.report("progress", f"{self._step.table}: {self._seen} rows", step=self._step.id, done=self._seen, total=total, rate=rate,
-                          facts={"batch_rows": lane.size.rows, "filled": lane.filled, "skipped": lane.skipped,
-                                 "poison": lane.poison})  # fmt: skip

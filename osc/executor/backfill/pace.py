@@ -1,0 +1,38 @@
+"""How fast a lane goes: what the plan asks for, and what an operator has set since, read again while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from osc.executor.backfill.lane import Lane
+from osc.executor.lead import Lead
+from osc.state import settings as knobs
+
+READ_EVERY_S = 1.0
+"""A knob that was turned is felt within about this time."""
+
+
+@dataclass
+class Pace:
+    """The pace of one change. ``speed`` is a share of time, ``batch_target_ms`` server time a batch."""
+
+    lead: Lead
+    speed: float = 1.0
+    batch_target_ms: float = 0.0
+    _read_at: float | None = None
+
+    async def read(self) -> Pace:
+        """Return the pace in force now: the narrowest live knob, else the plan's word, else the default."""
+        lead = self.lead
+        live = await lead.ask(knobs.knobs(lead.control, lead.change.id, lead.change.tables))
+        said = {**lead.change.pacing, **{key: knob.value for key, knob in live.items()}}
+        self.speed = float(said.get("speed", 1.0))
+        self.batch_target_ms = float(said.get("batch_target_ms", lead.settings.batch_target_ms))
+        self._read_at = lead.clock.monotonic()
+        return self
+
+    async def apply(self, lane: Lane) -> None:
+        """Give ``lane`` the pace in force, read again at most once in ``READ_EVERY_S``."""
+        if self._read_at is None or self.lead.clock.monotonic() - self._read_at >= READ_EVERY_S:
+            await self.read()
+        lane.speed, lane.size.target_ms = self.speed, self.batch_target_ms
