@@ -146,6 +146,7 @@ create_index:
         yield Probe(
             sql=f"SELECT concat_ws(', ', {keys}) FROM ONLY {self.table.sql} AS {quote(self.table.name)}{where} GROUP "
             f"BY {keys} HAVING count(*) > 1 LIMIT 20",
+            evaluates=self.where is not None,
             code="C242",
             message=f"rows that unique index {self.name} does not allow (equal keys)",
             hint="make them different, or delete the duplicates, first",

@@ -141,6 +141,7 @@ def null_probe(table: Table, up: str, column: str, field: str) -> Probe:
     return Probe(
         sql=f"SELECT {_shown_key(table)} FROM ONLY {table.name.sql} AS {quote(table.name.name)} WHERE (\n{up}\n) IS "
         f"NULL LIMIT 20",
+        evaluates=True,
         code="C244",
         message=f"rows for which up gives NULL, which {column} is not to be",
         hint="let up give a value for each row, mend these rows, or say not_null: false",
@@ -169,6 +170,7 @@ def _ambiguity_probe(new: Replacement) -> Iterable[Probe]:
         Probe(
             sql=f"SELECT {quote(source.name)}::text FROM ({down}) AS {quote(table.name.name)} WHERE (\n{new.up}\n) "
             f"IS NOT NULL LIMIT 1",
+            evaluates=True,
             code="V149",
             message="NULL in the new column could mean both 'not filled yet' and a value: down gives this old value "
             "for NULL, for which up gives another",

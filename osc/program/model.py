@@ -53,6 +53,8 @@ class Probe(Value):
     hint: str = ""
     path: tuple[str | int, ...] = ()
     severity: str = "error"
+    evaluates: bool = False
+    """It evaluates an expression of the author, so it runs only once that is proven to be immutable."""
 
 
 class PhaseProgram(Value):

@@ -154,6 +154,8 @@ class _Side:
 
 def _variables(n: int, pair: SyncPair) -> list[str]:
     up = f"osc_up_{n} {pair.target_type};"
+    if pair.source is None:
+        return [up, f"osc_was_{n} {pair.target_type};"]
     return [up, f"osc_down_{n} {pair.source_type};"] if pair.source_type and pair.down else [up]
 
 
@@ -250,11 +252,11 @@ def _no_way_down(side: _Side) -> str:
     )
 
 
-def _evaluate_up(side: _Side, *, guard: bool) -> str:
-    pair = side.pair
-    block = pair.up_scope.in_function(_placeholder("up", side.n), side.up)
+def _evaluate_up(side: _Side, *, guard: bool, variable: str = "", row: str = "NEW") -> str:
+    pair, variable = side.pair, variable or side.up
+    block = pair.up_scope.in_function(_placeholder("up", side.n), variable, row=row)
     limit = pair.up_limit.format(value=side.source) if pair.up_limit else ""
-    return _evaluate(side.up, block, guard=guard, may_fail=pair.up_may_fail, limit=limit)
+    return _evaluate(variable, block, guard=guard, may_fail=pair.up_may_fail, limit=limit)
 
 
 def _evaluate_down(side: _Side, *, guard: bool) -> str:
@@ -285,13 +287,20 @@ def _evaluate(variable: str, block: str, *, guard: bool, may_fail: bool, limit: 
 
 
 def _up_only_block(side: _Side) -> str:
-    """A column with only an ``up``: an INSERT that leaves it alone gets it, an unfilled row gets it when touched."""
-    untouched = side.target_is(f"OLD.{quote(side.pair.target)}")
+    """A column with only an ``up`` follows the row until the new application has given it a value of its own.
+
+    An INSERT that leaves it alone gets it, an unfilled row gets it when touched; and a row whose value was ``up`` of the
+    row before keeps being that when the old application changes what ``up`` reads.
+    """
+    was = f"osc_was_{side.n}"
+    fill = f"{_evaluate_up(side, guard=not side.refuse)}\n{side.target} := {side.up};"
     return (
         f"-- {_comment(side.pair.target)}\n"
-        f"IF {side.target} IS NULL AND (TG_OP = 'INSERT' OR {untouched}) THEN\n"
-        f"{_indent(_evaluate_up(side, guard=not side.refuse))}\n"
-        f"    {side.target} := {side.up};\n"
+        "IF TG_OP = 'INSERT' THEN\n"
+        f"    IF {side.target} IS NULL THEN\n{_indent(_indent(fill))}\n    END IF;\n"
+        f"ELSIF {side.target_is(f'OLD.{quote(side.pair.target)}')} THEN\n"
+        f"{_indent(_evaluate_up(side, guard=True, variable=was, row='OLD'))}\n"
+        f"    IF {side.target} IS NULL OR {side.target_is(was)} THEN\n{_indent(_indent(fill))}\n    END IF;\n"
         "END IF;"
     )
 

@@ -74,7 +74,7 @@ async def _compile(conn: Connection, source: PlanFile, settings: Settings) -> Co
     findings = await prove(conn, compiled, settings)
     if not findings:
         # A probe evaluates the plan's expressions, so only what is proven to be immutable gets there (B36).
-        findings = await probe(conn, compiled, settings)
+        findings = await probe(conn, compiled, settings, proven=True)
     if any(finding.severity == "error" for finding in findings):
         raise Refused(
             f"plan {source.plan.id} cannot be run; nothing was changed", hint="mend what is listed", findings=findings

@@ -96,7 +96,7 @@ async def _on_database(session: Session, conn: Connection, source: PlanFile) -> 
     typed = await type_expressions(conn, compiled, session.settings)
     if typed:
         return [*compiled.warnings, *typed]  # a probe with an expression that cannot be typed says the same once more
-    return [*compiled.warnings, *await probe(conn, compiled, session.settings)]
+    return [*compiled.warnings, *await probe(conn, compiled, session.settings, proven=False)]
 
 
 def _as_finding(error: OscError) -> Finding:
