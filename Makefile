@@ -4,8 +4,9 @@ VENV ?= .venv
 PYTHON ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# Two test processes, each with its own PostgreSQL servers; `make test TESTS=tests/pg` runs a part.
-WORKERS ?= 2
+# Test processes, each with its own PostgreSQL servers: many tests wait for locks, so three keep two cores busy.
+# `make test TESTS=tests/pg` runs a part.
+WORKERS ?= 3
 TESTS ?=
 
 .DEFAULT_GOAL := help

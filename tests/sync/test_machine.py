@@ -62,7 +62,7 @@ class Change(RuleBasedStateMachine):
     dsn: str
     version = 0
 
-    @initialize(rows=st.dictionaries(KEYS, st.none() | st.just("Old"), max_size=9), limit=st.integers(1, 4))
+    @initialize(rows=st.dictionaries(KEYS, st.none() | st.just("Old"), min_size=3, max_size=9), limit=st.integers(1, 6))
     def begin(self, rows: dict[int, str | None], limit: int) -> None:
         self.opened: list[psycopg.Connection[Any]] = []
         self.app, self.osc = self.open(), self.open(options=f"{AS_OSC} -c osc.writer=backfill -c lock_timeout=5ms")
@@ -94,8 +94,22 @@ class Change(RuleBasedStateMachine):
         return self.opened[-1]
 
     def teardown(self) -> None:
-        for conn in getattr(self, "opened", []):
-            conn.close()
+        """Every story ends with the whole change: what was forgotten on the way comes to light here."""
+        try:
+            if hasattr(self, "held"):
+                self.to_the_end()
+        finally:
+            for conn in getattr(self, "opened", []):
+                conn.close()
+
+    def to_the_end(self) -> None:
+        for who in range(len(self.holders)):
+            self.let_go(who, commit=False)
+        while not self.finished:
+            self.batch(skipping=True)
+        if not self.switched:
+            self.switch()
+        self.every_row_is_what_was_written()
 
     def value(self) -> str:
         """A value that was never written before; upper and lower case, so that ``up`` loses something."""

@@ -198,3 +198,18 @@ def test_a_role_without_rights_in_schema_osc_writes_as_before(change: ByHand, co
         admin.execute("RESET ROLE")
         admin.execute(f"DROP OWNED BY {role}")
         admin.execute(f"DROP ROLE {role}")
+
+
+def test_names_in_an_expression_mean_what_they_meant_when_it_was_proven(change: ByHand, connect: Connect) -> None:
+    """The function pins search_path: a writer's own ``upper`` or ``=`` has no say in what is stored."""
+    app = connect()
+    app.execute("CREATE SCHEMA mine")
+    app.execute("CREATE FUNCTION mine.upper(text) RETURNS text IMMUTABLE LANGUAGE sql RETURN 'hijacked'")
+    app.execute("CREATE FUNCTION mine.never(text, text) RETURNS boolean IMMUTABLE LANGUAGE sql RETURN false")
+    app.execute("CREATE OPERATOR mine.= (FUNCTION = mine.never, LEFTARG = text, RIGHTARG = text)")
+    app.execute("SET search_path = mine, pg_catalog, public")
+    app.execute("INSERT INTO t (id, s) VALUES (3, 'x')")
+    app.execute("UPDATE t SET s = s || 'y' WHERE id = 1")
+    app.execute("RESET search_path")
+    assert app.execute("SELECT s, n FROM t ORDER BY id").fetchall() == [("ay", "AY"), ("b", "B"), ("x", "X")]
+    assert change.out_of_step() == []
