@@ -10,7 +10,7 @@ from osc.executor import working_names
 from osc.executor.lead import Lead
 from osc.names import QName
 from osc.pg.catalog import read_catalog
-from osc.program import DropIndexStep, IndexStep, Phase, Program, Step
+from osc.program import DropIndexStep, IndexStep, Phase, Program
 from osc.state import events, journal
 
 
@@ -22,11 +22,11 @@ async def check(lead: Lead, phase: Phase) -> None:
     a name of its own, or an index half dropped.
     """
     rows = {row.step: row.state for row in await lead.ask(journal.steps(lead.control, lead.number))}
-    begun = [step for step in lead.program.phase(phase).steps if rows.get(step.id) in ("started", "failed")]
-    expected = _expected(lead.program, phase, rows)
     actual = await read_catalog(lead.observer, lead.program.tables)
     differences = compare(
-        _without_work(lead, expected, begun), _without_work(lead, actual, begun), columns=columns_by_table(lead.program)
+        without_work(lead, phase, rows, expected(lead.program, phase, rows)),
+        without_work(lead, phase, rows, actual),
+        columns=columns_by_table(lead.program),
     )
     touching = [one for one in differences if one.touches_plan]
     if touching:
@@ -38,15 +38,15 @@ async def check(lead: Lead, phase: Phase) -> None:
         )
 
 
-def _expected(program: Program, phase: Phase, rows: dict[str, str]) -> Catalog:
-    """Return the Catalog on entry, with the effects of what is done of the phase."""
+def expected(program: Program, phase: Phase, rows: dict[str, str]) -> Catalog:
+    """Return the Catalog on entry, with the effects of what is done of the phase; ``rows`` has the state of each step."""
     done = [step for step in program.phase(phase).steps if rows.get(step.id) == "done"]
     undone = [step for step in program.steps() if rows.get(step.id) == "undone"]
-    expected = apply_effects(program.phase(phase).expects, tuple(effect for step in done for effect in step.effects))
+    catalog = apply_effects(program.phase(phase).expects, tuple(effect for step in done for effect in step.effects))
     made_anew = {(effect.table, effect.name) for step in undone for effect in step.effects if hasattr(effect, "name")}
-    for table in expected.tables:
-        expected = expected.with_table(_of_any_oid(table, {name for of, name in made_anew if of == table.name}))
-    return expected
+    for table in catalog.tables:
+        catalog = catalog.with_table(_of_any_oid(table, {name for of, name in made_anew if of == table.name}))
+    return catalog
 
 
 def _of_any_oid(table: Table, names: set[str]) -> Table:
@@ -58,8 +58,11 @@ def _of_any_oid(table: Table, names: set[str]) -> Table:
     return table.model_copy(update={"constraints": constraints, "indexes": indexes})
 
 
-def _without_work(lead: Lead, catalog: Catalog, begun: list[Step]) -> Catalog:
-    for step in begun:
+def without_work(lead: Lead, phase: Phase, rows: dict[str, str], catalog: Catalog) -> Catalog:
+    """Return ``catalog`` without what index steps that were begun and not finished may have left or taken."""
+    for step in lead.program.phase(phase).steps:
+        if rows.get(step.id) not in ("started", "failed"):
+            continue
         table = catalog.table(step.table) if isinstance(step, IndexStep | DropIndexStep) else None
         if table is not None and isinstance(step, IndexStep | DropIndexStep):
             catalog = catalog.with_table(_without_index(lead, table, step))

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -220,6 +220,7 @@ class Lead:
         standing = await self.ask(changes.standing(self.control, self.number))
         if standing.epoch != self.epoch:
             raise keeping.lease_lost(self.change.id, self.epoch)
+        self.change = replace(self.change, pacing=standing.pacing)  # may be described anew at any time
         return standing
 
     def report(self, kind: str, message: str, **facts: object) -> None:

@@ -112,6 +112,7 @@ class Standing:
     state: State
     direction: Direction
     target: Phase | None
+    pacing: dict[str, Any]
     epoch: int | None
     """Of the lease: who leads now."""
     pause: Pause | None
@@ -153,7 +154,7 @@ async def standing(conn: AsyncConnection[Any], number: int) -> Standing:
     if row is None:
         raise DamagedState(f"change number {number} is not in the state any more", hint="run osc doctor")
     target = None if row["target"] is None else Phase(row["target"])
-    return Standing(State(row["state"]), row["direction"], target, row["epoch"], _pause(row))
+    return Standing(State(row["state"]), row["direction"], target, row["pacing"], row["epoch"], _pause(row))
 
 
 async def open_changes(conn: AsyncConnection[Any]) -> list[Change]:

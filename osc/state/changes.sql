@@ -26,7 +26,7 @@ SELECT c.change AS number, c.id, c.attempt, c.revision, c.state, c.state_since, 
 -- name: standing
 -- What a leader asks between two batches: who leads, what is wished, and the widest pause. Without the program, which
 -- can be large. ACCESS SHARE only.
-SELECT c.state, c.direction, c.target, l.epoch,
+SELECT c.state, c.direction, c.target, c.pacing, l.epoch,
        p.scope AS pause_scope, p.paused_by AS pause_by, p.reason AS pause_reason, p.at AS pause_at
   FROM osc.change AS c
   LEFT JOIN osc.lease AS l ON l.change = c.change

@@ -38,7 +38,11 @@ async def compile_file(conn: Connection, path: Path) -> Compiled:
 
 async def compile_source(conn: Connection, source: PlanFile) -> Compiled:
     """Compile a plan that was read. Raises Refused with every finding placed in the file."""
-    catalog = await read_catalog(conn, tables_of(source.plan))
+    return await compile_on(conn, source, await read_catalog(conn, tables_of(source.plan)))
+
+
+async def compile_on(conn: Connection, source: PlanFile, catalog: Catalog) -> Compiled:
+    """Compile a plan for ``catalog``, whose types are looked up. Raises Refused with every finding placed in the file."""
     catalog = catalog.model_copy(update={"types": await read_types(conn, types_of(source.plan, catalog))})
     try:
         program, warnings = compile_plan(source.plan, catalog)

@@ -73,7 +73,8 @@ class Bench:
     @property
     def plan(self) -> Path:
         path = self.place / f"{ID}.yaml"
-        path.write_text(self.plan_text)
+        if not path.exists() or path.read_text() != self.plan_text:  # a command may be reading it
+            path.write_text(self.plan_text)
         return path
 
     # ------------------------------------------------------------------------------------ doing

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from osc.pg.embedded import EmbeddedServer
 from osc.program import Phase
 from tests.acceptance.bench import Bench
 
@@ -41,6 +44,26 @@ def test_a_zombie_in_the_middle_of_a_takeover_is_fenced_in_its_transaction(bench
     zombie.go_on()
     assert zombie.wait().exit_code == LEASE_LOST
     assert bench.value("SELECT count(*) FROM pg_attribute WHERE attname = 'quantity'") == 0
+
+
+@pytest.mark.both_versions
+def test_an_epoch_that_ends_while_its_transaction_waits_for_the_lock_commits_nothing(
+    own_server: Callable[..., EmbeddedServer], tmp_path: Path, schema_dump: Callable[[str], str]
+) -> None:
+    """Nobody asks, no heartbeat tells, nobody ends its session: the row in its own transaction does (I19)."""
+    server = own_server(deadlock_timeout="60s")
+    bench = Bench(server.dsn(), tmp_path, schema_dump).fill_table()
+    bench.settings = replace(
+        bench.patient, lock_timeout_first_ms=20_000, lock_timeout_max_ms=20_000, heartbeat_s=60.0, lease_s=90.0
+    )
+    with bench.holding("SELECT count(*) FROM items") as holder:
+        zombie = bench.command("apply", to="expand")
+        bench.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'DO %' AND wait_event_type = 'Lock'")
+        bench.do("UPDATE osc.heartbeat SET expires_at = now()", "SELECT osc.take_lease(1, gen_random_uuid(), 60)")
+        holder.rollback()
+    assert zombie.wait().exit_code == LEASE_LOST
+    assert bench.value("SELECT count(*) FROM pg_attribute WHERE attname = 'quantity'") == 0
+    bench.close()
 
 
 @pytest.mark.parametrize("number", [2, 10])
