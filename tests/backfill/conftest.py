@@ -44,7 +44,12 @@ class Filling:
     async def lane(self, *, rows: int = 10, **settings: Any) -> Lane:
         """Return a lane under a new claim on the table's slice, whose batches have ``rows`` rows."""
         self.lead.executor.settings = replace(
-            self.lead.settings, batch_rows_first=rows, batch_rows_max=rows, revisit_pause_s=0.02, **settings
+            self.lead.settings,
+            batch_rows_first=rows,
+            batch_rows_max=rows,
+            batch_target_ms=60_000,
+            revisit_pause_s=0.02,
+            **settings,
         )
         conn = await self.lead.worker("fill")
         self.opened.push_async_callback(close, conn)
@@ -56,7 +61,7 @@ class Filling:
 
     async def walk(self, lane: Lane) -> None:
         """Take batches until the slice is finished; skipped windows are left as they are."""
-        for _ in range(10_000):
+        for _ in range(600):
             if (await lane.batch())[0]:
                 return
         raise AssertionError("the slice is never finished")

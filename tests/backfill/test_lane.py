@@ -219,3 +219,18 @@ async def test_nothing_is_written_to_a_column_that_the_new_application_filled(
     ).fetchone()
     assert rows == (20,)
     assert (await filling.verify()).mismatches == 0
+
+
+async def test_a_row_that_alone_takes_longer_than_a_batch_may_live_is_named_like_poison(
+    begin: Begin, app: OpenApp
+) -> None:
+    one = await app()
+    await one.execute("CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$BEGIN"
+                      " PERFORM pg_sleep(10) WHERE $1 = 'a3'; RETURN upper($1); END$$")  # fmt: skip
+    await one.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    await one.execute("INSERT INTO t SELECT i, 'a' || i FROM generate_series(1, 8) AS i")
+    filling = await begin("- change_column: {table: t, column: s, to: n, type: text, up: public.slow(s), down: n}")
+    lane = await filling.lane(rows=4, batch_statement_timeout_share=0.05)
+    await filling.walk(lane)
+    assert [(row.key, row.sqlstate) for row in await filling.poison()] == [(["3"], "57014")]
+    assert await (await one.execute("SELECT count(n) FROM t")).fetchone() == (7,)

@@ -277,6 +277,6 @@ def test_old_and_new_application_write_side_by_side_through_the_whole_change(dsn
     run_state_machine_as_test(
         Change,
         settings=settings(max_examples=25, stateful_step_count=40, deadline=None, derandomize=True, database=None,
-                          phases=[Phase.explicit, Phase.generate, Phase.shrink], print_blob=False,
+                          phases=[Phase.generate], print_blob=False,
                           suppress_health_check=list(HealthCheck)),
     )  # fmt: skip

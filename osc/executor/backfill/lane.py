@@ -22,6 +22,9 @@ from osc.state.slices import Key, Slice
 
 Row = tuple[Any, ...]
 
+ROW_TRIES_MAX = 5
+"""A row that alone takes longer than a batch may live so many times cannot be filled, and is named like one that raises."""
+
 WALK_THE_KEY = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off;"
     " SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_custom_plan;"
@@ -44,6 +47,8 @@ class Lane:
     skip_next: int = 0
     small_until: int = 0
     """Bisecting for a poison row: so many batches stay small before they grow again."""
+    alone_too_slow: int = 0
+    """How often in a row a batch of one row, which waits for nobody, ran out of time."""
     filled: int = 0
     skipped: int = 0
     poison: int = 0
@@ -136,6 +141,7 @@ class Lane:
         return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
 
     async def _moved(self, row: Row) -> tuple[bool, int]:
+        self.alone_too_slow = 0
         self.cursor, finished, rows, filled, skipped = row[0], bool(row[1]), int(row[2]), int(row[3]), int(row[4])
         self.seq += 1
         self.filled += filled
@@ -159,6 +165,9 @@ class Lane:
     async def _missed(self, error: psycopg.Error, *, skipping: bool) -> tuple[bool, int]:
         outcome = classify(error, during="transaction")
         if outcome in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):
+            self.alone_too_slow += outcome is Outcome.CANCELLED and skipping and self.size.rows == 1
+            if self.alone_too_slow >= ROW_TRIES_MAX:
+                return await self._bisect(error)
             if skipping or outcome is Outcome.CANCELLED:
                 self.size.halve()
             self.skip_windows = self.skip_next

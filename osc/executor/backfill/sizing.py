@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 GROWTH_MAX = 1.25
@@ -26,8 +27,9 @@ class BatchSize:
         if ms > PANIC * self.target_ms:
             self._set(self.rows / 4)
             return
-        wanted = self.rows * self.target_ms / ms
-        self._set(self.rows * min(max(wanted / self.rows, 0.5), GROWTH_MAX))
+        factor = min(max(self.target_ms / ms, 0.5), GROWTH_MAX)
+        # Up to the next whole row: a quarter of one or two rows is none, and the size would never recover.
+        self._set(math.ceil(self.rows * factor) if factor > 1 else self.rows * factor)
 
     def halve(self) -> None:
         """Take half as many rows: the batch could not be done in its time, or holds a row that cannot be filled."""
