@@ -21,12 +21,24 @@ if TYPE_CHECKING:
 
 def findings(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
     """Yield the objections to the plan as a whole."""
+    yield from _unsound_builds(catalog, parts)
     yield from _made_before(plan, catalog, parts)
     yield from _rebuilt_at_switch(parts)
     yield from _keys(catalog, parts)
     yield from _fired_triggers(plan, catalog, parts)
     yield from _narrowing(plan, parts)
     yield from _irreversible_statements(plan)
+
+
+def _unsound_builds(catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
+    """Any concurrent build, also that of a twin, could leave rows out on 14.0 to 14.3 (release notes of 14.4)."""
+    if 140_000 <= catalog.server.version_num < 140_004 and any(isinstance(part, IndexPart) for part in parts):
+        yield Finding(
+            "C110",
+            "CREATE INDEX CONCURRENTLY can corrupt indexes on PostgreSQL 14.0 to 14.3",
+            "update the server to 14.4 or later",
+            path=("operations",),
+        )
 
 
 def _made_before(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:

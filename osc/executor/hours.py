@@ -7,8 +7,6 @@ from zoneinfo import ZoneInfo
 
 from osc.program import GateStep
 
-MINUTES_OF_DAY = 24 * 60
-
 
 def open_at(step: GateStep, now: datetime) -> bool:
     """Return whether ``now`` lies in the step's hours; hours that end before they begin run into the next day."""

@@ -222,7 +222,6 @@ add_column:
             target_type=type_name,
             up=up,
             down=None,
-            target_not_null=self.not_null,
             target_image=casts.compare_by_image(type_name),
             trigger=self.up is not None,
             up_never_null=self.up is None,

@@ -81,13 +81,6 @@ create_index:
             yield Finding(
                 "C103", "NULLS NOT DISTINCT needs PostgreSQL 15", "leave it out", path=("nulls_not_distinct",)
             )
-        if 140_000 <= catalog.server.version_num < 140_004:
-            yield Finding(
-                "C110",
-                "CREATE INDEX CONCURRENTLY can corrupt indexes on PostgreSQL 14.0 to 14.3",
-                "update the server to 14.4 or later",
-                path=("name",),
-            )
         if self.unique and self.method != "btree":
             yield Finding("V148", f"a unique index cannot be of method {self.method}", "use btree", path=("method",))
         hidden = sorted(self._words() & self._later_names(table).keys())

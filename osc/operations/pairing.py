@@ -78,7 +78,6 @@ def _pair(new: Replacement) -> Pair:
         same_name=new.same_name,
         source_default=source.default,
         source_not_null=source.not_null,
-        target_not_null=new.not_null,
         source_image=casts.compare_by_image(source.type, deterministic=source.collation_deterministic),
         target_image=casts.compare_by_image(new.type, deterministic=source.collation_deterministic),
         up_may_fail=new.up_limit != "",

@@ -34,8 +34,6 @@ class Stage(IntEnum):
     BEFORE_FILL = 10
     AFTER_FILL = 30
     """Index builds, constraints NOT VALID, VALIDATE, SET NOT NULL, in the order the operation gave them."""
-    SPARE = 50
-    """What only the way back needs: a spare unique index on S, twins of foreign keys."""
     SWITCH = 60
     RETIRE = 70
     DROP = 80
@@ -89,7 +87,6 @@ class Pair(_Part):
     source_default: str | None = None
     """S's default expression as the server deparses it, so that an insert that leaves S alone can be told."""
     source_not_null: bool = False
-    target_not_null: bool = False
     source_image: bool = False
     """Compare S by its image, not by ``=``: the type has no equality, or one that is weaker than sameness."""
     target_image: bool = False

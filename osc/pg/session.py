@@ -124,11 +124,6 @@ async def set_timeouts(conn: Connection, *, statement_timeout_ms: int, lock_time
     await run(conn, load("session")["set_timeouts"], params, deadline_s=deadline_s)
 
 
-def builds_concurrently_safely(conn: Connection) -> bool:
-    """Tell whether CREATE INDEX CONCURRENTLY makes sound indexes; 14.0 to 14.3 could leave rows out (14.4 notes)."""
-    return not 140_000 <= conn.info.server_version < 140_004
-
-
 def application_name(purpose: str) -> str:
     """Return ``osc:<purpose>`` in at most 63 bytes of ASCII; what is too long loses its middle."""
     name = (APPLICATION_PREFIX + purpose).encode("ascii", "replace").decode()

@@ -101,10 +101,6 @@ def _is_shape(fault: _Fault) -> bool:
     return fault.type in _SHAPES or fault.type == "literal_error"
 
 
-def _fork(fault: _Fault) -> Path | None:
-    return None if fault.branch is None else fault.path[: fault.branch]
-
-
 def _unique(faults: list[_Fault]) -> list[_Fault]:
     return list({(fault.path, fault.message): fault for fault in faults}.values())
 

@@ -10,15 +10,21 @@ from pathlib import Path
 import psycopg
 
 from osc.catalog import Catalog
+from osc.clock import SystemClock
 from osc.compiler import compile_plan
 from osc.compiler.compile import tables_of, types_of
 from osc.errors import Finding, OscError, Refused, Severity
 from osc.pg.catalog import read_catalog
+from osc.pg.outcome import Outcome
+from osc.pg.retry import retrying
 from osc.pg.session import Connection, run
 from osc.pg.types import read_types
 from osc.plan import PlanFile, open_plan
 from osc.program import Program
-from osc.settings import Settings
+from osc.settings import DEFAULTS, Settings
+
+PASSING = frozenset({Outcome.TRANSIENT, Outcome.LOCK_NOT_AVAILABLE})
+"""What a read is repeated after."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,13 @@ async def compile_file(conn: Connection, path: Path) -> Compiled:
 
 async def compile_source(conn: Connection, source: PlanFile) -> Compiled:
     """Compile a plan that was read. Raises Refused with every finding placed in the file."""
-    return await compile_on(conn, source, await read_catalog(conn, tables_of(source.plan)))
+    return await compile_on(conn, source, await _read(conn, source))
+
+
+async def _read(conn: Connection, source: PlanFile) -> Catalog:
+    """Read the Catalog; deparsing a definition takes ACCESS SHARE, which may for a moment stand behind somebody's DDL."""
+    again = retrying(settings=DEFAULTS, clock=SystemClock(), during="read", outcomes=PASSING)
+    return await again(read_catalog, conn, tables_of(source.plan))
 
 
 async def compile_on(conn: Connection, source: PlanFile, catalog: Catalog) -> Compiled:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from osc.compiler import compile_plan
+from osc.errors import Refused
 from osc.program import Phase, Program
 
 if TYPE_CHECKING:
@@ -140,3 +142,17 @@ def test_a_column_that_somebody_drops_meanwhile_is_drift(lab: Lab) -> None:
     lab.run("ALTER TABLE parent DROP COLUMN x")
     with pytest.raises(Exception, match="column x: expected type integer, found nothing"):
         lab.apply(Phase.BACKFILL)
+
+
+@pytest.mark.parametrize("name", ["index", "same name"])
+def test_no_index_is_built_concurrently_where_the_server_could_leave_rows_out(lab: Lab, name: str) -> None:
+    lab.run(TABLES + "CREATE INDEX child_parent ON app.child (parent);")
+    lab.write(PLANS[name])
+    compiled = lab.compile()
+    plan, catalog = compiled.source.plan, compiled.catalog
+    old = catalog.model_copy(update={"server": catalog.server.model_copy(update={"version_num": 140_003})})
+    with pytest.raises(Refused) as refused:
+        compile_plan(plan, old)
+    assert [finding.code for finding in refused.value.findings] == ["C110"]
+    mended = catalog.model_copy(update={"server": catalog.server.model_copy(update={"version_num": 140_004})})
+    compile_plan(plan, mended)

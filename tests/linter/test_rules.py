@@ -45,6 +45,11 @@ CASES = {
     ),
     "no way back, approved": (["change_column: {table: t, column: a, down: none}"], GATES, []),
     "run without undo": ([CHANGE], GATES + "expand: {run: [{sql: a}, {sql: a, undo: b}]}\n", ["V163"]),
+    "one transaction a table": (
+        [CHANGE],
+        "switch: {require: [{ack: a}], per_table: true}\ncontract: {after: 1d}\n",
+        ["V170"],
+    ),
     "a limit that nobody keeps": ([CHANGE], GATES + "backfill: {max_wal_rate: 1MB/s}\n", ["V170"]),
 }
 

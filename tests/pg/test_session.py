@@ -18,7 +18,6 @@ from osc.pg.session import (
     Connection,
     application_name,
     backend_of,
-    builds_concurrently_safely,
     connect,
     deadlock_timeout_ms,
     run,
@@ -146,7 +145,6 @@ async def test_a_session_says_who_it_is(dsn: str, server: EmbeddedServer) -> Non
         assert backend.pid == conn.info.backend_pid
         assert await shown(conn, "application_name") == "osc:test:session"
         assert await deadlock_timeout_ms(conn, deadline_s=5) == 1_000
-        assert builds_concurrently_safely(conn)
 
 
 async def test_a_long_name_keeps_its_head_and_its_purpose() -> None:

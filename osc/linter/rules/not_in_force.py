@@ -18,6 +18,7 @@ NOT_YET = {
     "backfill": (
         "parallel", "walk", "waves", "max_replica_lag", "max_slot_wal", "max_wal_rate", "max_active", "pause_when",
     ),
+    "switch": ("per_table",),
 }  # fmt: skip
 """Taken from this list when the engine learns them."""
 
