@@ -130,3 +130,23 @@ async def test_indexes_of_the_old_column_are_dropped_concurrently(bench: Bench) 
     assert command.wait().exit_code == 0
     assert bench.value("SELECT count(*) FROM pg_class WHERE relname = 'items_qty_idx'") == 0
     assert bench.leftovers() == []
+
+
+async def test_an_index_that_is_dropped_is_set_aside_first_so_a_stranger_may_have_its_name(bench: Bench) -> None:
+    """What is dropped has a name that nobody else has: a drop by the old name could hit another's index (I28)."""
+    await bench.apply(Phase.SWITCH)
+    command = bench.command("advance", "drop_index.before=stop", to="contract")
+    bench.until_stopped(command)
+    bench.do("CREATE INDEX items_qty_idx ON items (note)")
+    command.go_on()
+    assert command.wait().exit_code == 0
+    assert bench.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'items_qty_idx'::regclass")
+    assert bench.leftovers() == []
+
+
+async def test_the_way_back_drops_the_index_that_was_made_and_no_strangers(bench: Bench) -> None:
+    await bench.apply(Phase.BACKFILL)
+    bench.do("DROP INDEX items_by_quantity", "CREATE INDEX items_by_quantity ON items (note)")
+    await bench.rollback(Phase.DUAL_WRITE)
+    assert bench.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'items_by_quantity'::regclass")
+    assert bench.state == "dual_write"

@@ -128,6 +128,14 @@ async def test_the_lead_is_free_at_once_when_the_work_ends(dsn: str, change: Cha
             assert lead is not None
 
 
+async def test_leading_holds_no_advisory_lock(dsn: str, change: Change) -> None:
+    """F17, F35, F91: one could be stranded behind a pooler, and an index build would wait for whoever waits for it."""
+    async with executor(dsn).lead(change) as lead:
+        assert lead is not None
+        held = "SELECT FROM pg_locks WHERE locktype = 'advisory'"
+        assert await (await run(lead.observer, held, deadline_s=5)).fetchone() is None
+
+
 async def test_a_cancelled_command_cancels_its_statement_and_gives_the_lead_up(dsn: str, change: Change) -> None:
     with anyio.move_on_after(0.5):
         async with executor(dsn).lead(change) as lead:

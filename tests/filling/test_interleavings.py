@@ -168,6 +168,7 @@ def test_a_table_truncated_and_filled_anew_behind_the_cursor_is_complete(items: 
 def test_a_row_locked_by_a_transaction_that_changes_nothing_is_noted_and_visited_again(items: Items) -> None:
     fill = items()
     lane, app = fill.lane(), fill.app()
+    lane.conn.execute("SET lock_timeout = '2s'")  # that it does not wait is the point
     with app.transaction(force_rollback=True):
         app.execute("SELECT FROM items WHERE id IN (3, 7) FOR UPDATE")
         first, second = lane.skipping(5), lane.skipping(5)

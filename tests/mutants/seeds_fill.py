@@ -1,0 +1,147 @@
+"""Seeded faults of the fill and its verification: rows forgotten, overwritten, or called done too early."""
+
+from __future__ import annotations
+
+from tests.mutants.seeding import Mutant
+
+FILLING = "tests/filling/test_interleavings.py"
+KEYS = "tests/filling/test_keys.py::test_pages_of_any_key_cut_the_table_without_gap_or_overlap"
+POISON = "tests/filling/test_poison.py"
+STATEMENT = "tests/filling/test_mutants.py"
+
+FILL = [
+    Mutant(
+        "stale_value",
+        "sql/batch.py",
+        'names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))',
+        'names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))\n'
+        '    filled = [Filled(f.target, f"(SELECT {f.up} FROM ONLY {table.sql} AS {me} WHERE ({keyset.columns(key, me)}) = '
+        '({keyset.columns(key, me)}) LIMIT 1)", f.never_null) for f in filled]',
+        (f"{FILLING}", "tests/filling/test_poison.py"),
+    ),
+    Mutant(
+        "first_page_from_zero",
+        "sql/keyset.py",
+        'return f"({bound} IS NULL OR {_row(key, alias)} > {_bound(key, bound)})"',
+        'bound = f"coalesce({bound}, ARRAY[{chr(44).join(repr(chr(48)) for _ in key)}])"\n    return f"({_row(key, alias)} > {_bound(key, bound)})"',
+        (KEYS,),
+        "negative keys are lost (F55)",
+    ),
+    Mutant(
+        "page_overlaps",
+        "sql/keyset.py",
+        'return f"({bound} IS NULL OR {_row(key, alias)} > {_bound(key, bound)})"',
+        'return f"({bound} IS NULL OR {_row(key, alias)} >= {_bound(key, bound)})"',
+        (KEYS,),
+    ),
+    Mutant(
+        "key_through_float",
+        "sql/keyset.py",
+        'parts = ", ".join(f"{alias}.{quote(column.name)}::text" for column in key)',
+        'parts = ", ".join(f"{alias}.{quote(column.name)}::float8::text" if "int" in column.type or column.type == "numeric" '
+        'else f"{alias}.{quote(column.name)}::text" for column in key)',
+        (KEYS,),
+        "digits are lost on the way through the client (F56)",
+    ),
+    Mutant(
+        "skipped_rows_forgotten",
+        "sql/batch.py",
+        "WHERE missed.rows > 0\n    RETURNING rows",
+        "WHERE missed.rows > 0 AND false\n    RETURNING rows",
+        (f"{FILLING}::test_a_row_locked_by_a_transaction_that_changes_nothing_is_noted_and_visited_again",),
+        "locked rows are called complete (F67)",
+    ),
+    Mutant(
+        "rows_locked_for_update",
+        "sql/batch.py",
+        "FOR NO KEY UPDATE SKIP LOCKED",
+        "FOR UPDATE SKIP LOCKED",
+        (f"{FILLING}::test_a_key_share_lock_keeps_no_row_from_being_filled",),
+        "inserts that refer to the row wait (F68)",
+    ),
+    Mutant(
+        "skip_waits",
+        "sql/batch.py",
+        "FOR NO KEY UPDATE SKIP LOCKED",
+        "FOR NO KEY UPDATE",
+        (f"{FILLING}::test_a_row_locked_by_a_transaction_that_changes_nothing_is_noted_and_visited_again",),
+        "the fill waits for a row, and the application for the fill (F40)",
+    ),
+    Mutant(
+        "new_value_overwritten",
+        "sql/batch.py",
+        'f"({me}.{quote(one.target)} IS NULL" + (")" if one.never_null else f" AND {one.up} IS NOT NULL)")',
+        'f"({one.up} IS NOT NULL)"',
+        ("tests/backfill/test_lane.py::test_nothing_is_written_to_a_column_that_the_new_application_filled",),
+        "the fill takes back what NEW wrote (I5)",
+    ),
+    Mutant(
+        "batch_without_epoch",
+        "sql/batch.py",
+        "WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished",
+        "WHERE s.slice = $4 AND $5 IS NOT NULL AND s.seq = $6 AND NOT s.finished",
+        (f"{STATEMENT}::test_the_batch_comes_through",),
+        "a zombie's batch commits (I19)",
+    ),
+    Mutant(
+        "batch_without_seq",
+        "sql/batch.py",
+        "WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished",
+        "WHERE s.slice = $4 AND s.epoch = $5 AND $6 IS NOT NULL AND NOT s.finished",
+        (f"{STATEMENT}::test_the_batch_comes_through",),
+        "a rival sets the cursor back (rationale 8d)",
+    ),
+    Mutant(
+        "rows_written_whatever_the_checkpoint_says",
+        "sql/batch.py",
+        'AND {keyset.up_to_scalar(key, me, "moved")}\n      AND {_needs_work(filled, me)}',
+        'AND {keyset.up_to_scalar(key, me, "edge")}\n      AND {_needs_work(filled, me)}',
+        (f"{STATEMENT}::test_the_batch_comes_through",),
+        "fenced, and written all the same (rationale 8b)",
+    ),
+    Mutant(
+        "pause_not_seen_by_batches",
+        "sql/batch.py",
+        'NOT_PAUSED = "NOT osc.is_paused(s.change)"',
+        'NOT_PAUSED = "true"',
+        (
+            f"{FILLING}::test_a_pause_commits_while_a_batch_waits_and_nothing_is_written_after_that_batch",
+            "tests/acceptance/test_pauses.py::test_a_pause_binds_a_process_that_was_stopped_before_it",
+        ),
+        "pause works between phases only (I20)",
+    ),
+    Mutant(
+        "fill_without_its_trigger",
+        "compiler/filling.py",
+        '    if not table.synced:\n        return "true"',
+        '    if table:\n        return "true"',
+        (f"{FILLING}::test_nothing_is_filled_while_the_sync_trigger_does_not_fire",),
+        "rows fall out of step behind the fill",
+    ),
+    Mutant(
+        "batch_without_end",
+        "executor/handlers/fill.py",
+        "SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms};",
+        "SET statement_timeout = 3000; SET lock_timeout = 3000;",
+        (
+            "tests/backfill/test_interleavings.py::test_rows_that_wait_many_times_in_one_batch_do_not_make_it_live_longer",
+        ),
+        "the application is the victim of a deadlock with osc (F40)",
+    ),
+    Mutant(
+        "poison_row_passed_by_in_silence",
+        "sql/batch.py",
+        "    WHERE moved.rows > 0\n    ON CONFLICT",
+        "    WHERE moved.rows > 0 AND $7 IS NULL\n    ON CONFLICT",
+        (f"{POISON}::test_rows_that_cannot_be_filled_are_named_and_all_others_are_filled",),
+        "complete over a row that was never filled (I9)",
+    ),
+    Mutant(
+        "verification_sees_no_null",
+        "sql/verification.py",
+        'return "(" + "\\n        OR ".join(f"NOT ({_in_step(pair, me)})" for pair in pairs) + ")"',
+        'return "(" + "\\n        OR ".join(f"NOT ({_in_step(pair, me)} OR {me}.{quote(pair.target)} IS NULL)" for pair in pairs) + ")"',
+        (f"{POISON}::test_rows_that_verification_finds_unfilled_are_sent_back",),
+        "what moved past the fill is never found (F52)",
+    ),
+]
