@@ -13,11 +13,15 @@ FILL = [
     Mutant(
         "stale_value",
         "sql/batch.py",
-        'names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))',
-        'names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))\n'
-        '    filled = [Filled(f.target, f"(SELECT {f.up} FROM ONLY {table.sql} AS {me} WHERE ({keyset.columns(key, me)}) = '
-        '({keyset.columns(key, me)}) LIMIT 1)", f.never_null) for f in filled]',
-        (f"{FILLING}", "tests/filling/test_poison.py"),
+        """    SET {_assignments(filled)}
+    WHERE {keyset.after(key, me)}
+""",
+        """    SET {quote(filled[0].target)} = stale.value
+    FROM (SELECT {", ".join(f"{quote(k.name)} AS k{n}" for n, k in enumerate(key))}, {filled[0].up} AS value FROM ONLY {table.sql} AS {me}) AS stale
+    WHERE ({keyset.columns(key, me)}) = ({", ".join(f"stale.k{n}" for n, _ in enumerate(key))}) AND {keyset.after(key, me)}
+""",
+        (f"{FILLING}::test_the_value_is_computed_from_the_version_that_was_locked",),
+        "a value read beforehand overwrites what the application wrote meanwhile (F51)",
     ),
     Mutant(
         "first_page_from_zero",
