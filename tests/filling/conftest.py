@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.filling.walk import TENFOLD, Fill
+from tests.operations.conftest import lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.fixtures.postgres import Connect
+
+__all__ = ["begin", "items", "lab"]
 
 
 class Begin(Protocol):

@@ -199,6 +199,20 @@ def test_a_unique_index_pages_as_a_primary_key_does(
     partitions(dsn, admin, osc_conn, [4, 1000])
 
 
+@pytest.mark.parametrize("index", ["k", 'k COLLATE "C"', "k DESC"])
+def test_a_key_of_a_collation_that_calls_different_texts_equal_is_paged_as_its_index_orders(
+    dsn: str, admin: psycopg.Connection[Any], osc_conn: psycopg.Connection[Any], index: str
+) -> None:
+    """F58: by the column's collation a page of an index in "C" would see a part of the rows and call it all."""
+    try:
+        admin.execute("CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this server is built without ICU")
+    words = "{a,B,c,_,Z,y,e1,ä,ö}" if "COLLATE" not in index else "{a,A,b,B,c,C,_,Z,z,ä,Ä}"
+    table(admin, "k text COLLATE ci", f"SELECT unnest('{words}'::text[])", index=index)
+    partitions(dsn, admin, osc_conn, [1, 2, 1000])
+
+
 @pytest.mark.parametrize(
     ("columns", "index"),
     [("a int, b int", "(a) WHERE b > 0"), ("a int", "(abs(a))"), ("a int, b int", "(a, b DESC)")],
