@@ -27,3 +27,13 @@ async def test_back_to_each_phase_and_forward_again_comes_to_the_same_end(bench:
         assert bench.problem is None
     await bench.advance(Phase.CONTRACT)
     assert bench.end() == undisturbed()
+
+
+@pytest.mark.anyio
+async def test_a_plan_that_is_done_is_left_alone_however_often_it_is_applied(bench: Bench, undisturbed) -> None:  # type: ignore[no-untyped-def]
+    await bench.apply(Phase.CONTRACT)
+    mark = bench.fingerprint()
+    for again in (None, Phase.BACKFILL, Phase.CONTRACT):
+        await bench.apply(again)
+    assert bench.fingerprint() == mark
+    assert bench.end() == undisturbed()

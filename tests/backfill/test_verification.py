@@ -22,6 +22,9 @@ from osc.verbs.verify import verify as verify_now
 from tests.sync.rig import plan_of
 
 if TYPE_CHECKING:
+    from osc.executor.backfill.lane import Row
+    from osc.executor.lead import Lead
+    from osc.pg.session import Connection
     from osc.state.journal import StepRow
     from tests.backfill.conftest import App, Begin, Filling, OpenApp
 
@@ -140,3 +143,21 @@ async def test_the_way_back_is_closed_by_key_while_rows_hold_what_the_old_column
     await one.execute("UPDATE t SET n = id WHERE n > 2000000000")
     await rollback(session, change.id)
     assert await (await one.execute("SELECT count(*) FROM t WHERE s = id")).fetchone() == (51,)
+
+
+async def test_no_page_is_larger_than_was_set(begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I15: each page is a statement of its own, so that no snapshot grows as old as the table is long."""
+    await table(app, 100)
+    filling = await begin(TO_INT)
+    await filling.walk(await filling.lane())
+    filling.lead.executor.settings = replace(filling.lead.settings, verify_rows=10)
+    asked, ask = [], verify._ask
+
+    async def counted(lead: Lead, conn: Connection, sql: str, params: list[object]) -> Row | None:
+        asked.append(params)
+        return await ask(lead, conn, sql, params)
+
+    monkeypatch.setattr(verify, "_ask", counted)
+    assert (await filling.verify()).rows == 100
+    assert {limit for _, limit in asked} == {10}
+    assert len(asked) == 11

@@ -27,6 +27,8 @@ class Mutant:
     """One fault: in ``file`` of osc ``old`` becomes ``new``. One of ``killers`` (test ids) must fail."""
 
     name: str
+    breaks: str
+    """The promise that it breaks, by its number in docs/explanation/guarantees.md."""
     file: str
     old: str
     new: str

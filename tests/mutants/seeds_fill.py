@@ -12,6 +12,7 @@ STATEMENT = "tests/filling/test_mutants.py"
 FILL = [
     Mutant(
         "stale_value",
+        "I5",
         "sql/batch.py",
         """    SET {_assignments(filled)}
     WHERE {keyset.after(key, me)}
@@ -25,6 +26,7 @@ FILL = [
     ),
     Mutant(
         "first_page_from_zero",
+        "I6",
         "sql/keyset.py",
         'return f"({bound} IS NULL OR {_row(key, alias)} > {_bound(key, bound)})"',
         'bound = f"coalesce({bound}, ARRAY[{chr(44).join(repr(chr(48)) for _ in key)}])"\n    return f"({_row(key, alias)} > {_bound(key, bound)})"',
@@ -33,6 +35,7 @@ FILL = [
     ),
     Mutant(
         "page_overlaps",
+        "I6",
         "sql/keyset.py",
         'return f"({bound} IS NULL OR {_row(key, alias)} > {_bound(key, bound)})"',
         'return f"({bound} IS NULL OR {_row(key, alias)} >= {_bound(key, bound)})"',
@@ -40,6 +43,7 @@ FILL = [
     ),
     Mutant(
         "key_through_float",
+        "I6",
         "sql/keyset.py",
         'parts = ", ".join(f"{alias}.{quote(column.name)}::text" for column in key)',
         'parts = ", ".join(f"{alias}.{quote(column.name)}::float8::text" if "int" in column.type or column.type == "numeric" '
@@ -49,6 +53,7 @@ FILL = [
     ),
     Mutant(
         "skipped_rows_forgotten",
+        "I8",
         "sql/batch.py",
         "WHERE missed.rows > 0\n    RETURNING rows",
         "WHERE missed.rows > 0 AND false\n    RETURNING rows",
@@ -57,6 +62,7 @@ FILL = [
     ),
     Mutant(
         "rows_locked_for_update",
+        "I14",
         "sql/batch.py",
         "FOR NO KEY UPDATE SKIP LOCKED",
         "FOR UPDATE SKIP LOCKED",
@@ -65,6 +71,7 @@ FILL = [
     ),
     Mutant(
         "skip_waits",
+        "I13",
         "sql/batch.py",
         "FOR NO KEY UPDATE SKIP LOCKED",
         "FOR NO KEY UPDATE",
@@ -73,6 +80,7 @@ FILL = [
     ),
     Mutant(
         "new_value_overwritten",
+        "I5",
         "sql/batch.py",
         'f"({me}.{quote(one.target)} IS NULL" + (")" if one.never_null else f" AND {one.up} IS NOT NULL)")',
         'f"({one.up} IS NOT NULL)"',
@@ -81,6 +89,7 @@ FILL = [
     ),
     Mutant(
         "batch_without_epoch",
+        "I19",
         "sql/batch.py",
         "WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished",
         "WHERE s.slice = $4 AND $5 IS NOT NULL AND s.seq = $6 AND NOT s.finished",
@@ -89,6 +98,7 @@ FILL = [
     ),
     Mutant(
         "batch_without_seq",
+        "I17",
         "sql/batch.py",
         "WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished",
         "WHERE s.slice = $4 AND s.epoch = $5 AND $6 IS NOT NULL AND NOT s.finished",
@@ -97,6 +107,7 @@ FILL = [
     ),
     Mutant(
         "rows_written_whatever_the_checkpoint_says",
+        "I17",
         "sql/batch.py",
         'AND {keyset.up_to_scalar(key, me, "moved")}\n      AND {_needs_work(filled, me)}',
         'AND {keyset.up_to_scalar(key, me, "edge")}\n      AND {_needs_work(filled, me)}',
@@ -105,6 +116,7 @@ FILL = [
     ),
     Mutant(
         "pause_not_seen_by_batches",
+        "I20",
         "sql/batch.py",
         'NOT_PAUSED = "NOT osc.is_paused(s.change)"',
         'NOT_PAUSED = "true"',
@@ -116,6 +128,7 @@ FILL = [
     ),
     Mutant(
         "fill_without_its_trigger",
+        "I6",
         "compiler/filling.py",
         '    if not table.synced:\n        return "true"',
         '    if table:\n        return "true"',
@@ -124,6 +137,7 @@ FILL = [
     ),
     Mutant(
         "batch_without_end",
+        "I12",
         "executor/handlers/fill.py",
         "SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms};",
         "SET statement_timeout = 3000; SET lock_timeout = 3000;",
@@ -134,6 +148,7 @@ FILL = [
     ),
     Mutant(
         "poison_row_passed_by_in_silence",
+        "I9",
         "sql/batch.py",
         "    WHERE moved.rows > 0\n    ON CONFLICT",
         "    WHERE moved.rows > 0 AND $7 IS NULL\n    ON CONFLICT",
@@ -142,6 +157,7 @@ FILL = [
     ),
     Mutant(
         "verification_sees_no_null",
+        "I6",
         "sql/verification.py",
         'return "(" + "\\n        OR ".join(f"NOT ({_in_step(pair, me)})" for pair in pairs) + ")"',
         'return "(" + "\\n        OR ".join(f"NOT ({_in_step(pair, me)} OR {me}.{quote(pair.target)} IS NULL)" for pair in pairs) + ")"',

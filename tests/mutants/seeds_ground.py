@@ -10,6 +10,7 @@ SESSION = "tests/pg/test_session.py"
 GROUND = [
     Mutant(
         "row_security_left_on",
+        "I8",
         "pg/pins.py",
         '        ("row_security", "off", None),\n',
         "",
@@ -18,6 +19,7 @@ GROUND = [
     ),
     Mutant(
         "search_path_left_alone",
+        "I28",
         "pg/pins.py",
         '        ("search_path", "pg_catalog", None),\n',
         "",
@@ -25,6 +27,7 @@ GROUND = [
     ),
     Mutant(
         "timeouts_left_alone",
+        "I16",
         "pg/pins.py",
         '        ("statement_timeout", f"{round(settings.query_deadline_s * 1000)}ms", None),\n',
         "",
@@ -33,6 +36,7 @@ GROUND = [
     ),
     Mutant(
         "no_client_side_deadline",
+        "I18",
         "pg/session.py",
         "await asyncio.wait({task}, timeout=deadline_s)",
         "await asyncio.wait({task}, timeout=deadline_s * 20)",
@@ -41,6 +45,7 @@ GROUND = [
     ),
     Mutant(
         "lock_budget_never_spent",
+        "I11",
         "pg/lock_limits.py",
         "            self._spent[table].append((now_s, spent_ms))\n",
         "            self._spent[table].append((now_s, 0.0))\n",
@@ -49,6 +54,7 @@ GROUND = [
     ),
     Mutant(
         "queues_behind_long_transactions",
+        "I10",
         "pg/gate.py",
         '        return ("long_holder", long) if long else None\n',
         "        return None\n",
@@ -57,6 +63,7 @@ GROUND = [
     ),
     Mutant(
         "blocking_advisory_lock",
+        "I19",
         "executor/lead.py",
         '    async def connect(self, change_id: str, purpose: str) -> Connection:\n        """Return a pinned session for a change."""\n'
         '        return await connect(self.target, purpose=f"{change_id}:{purpose}", settings=self.settings)',
@@ -70,6 +77,7 @@ GROUND = [
     ),
     Mutant(
         "password_in_an_error",
+        "I25",
         "pg/target.py",
         "        parsed = conninfo_to_dict(text)\n    except (psycopg.Error, UnicodeError, ValueError):\n        parsed = None",
         "        parsed = conninfo_to_dict(text)\n    except (psycopg.Error, UnicodeError, ValueError) as error:\n        _malformed(source, str(error))",
@@ -77,6 +85,7 @@ GROUND = [
     ),
     Mutant(
         "nul_in_a_name",
+        "I28",
         "names.py",
         "    if any(not char.isprintable() for char in text):\n",
         "    if any(not char.isprintable() for char in text.replace(chr(0), '')):\n",
@@ -85,6 +94,7 @@ GROUND = [
     ),
     Mutant(
         "long_names_cut",
+        "I28",
         "names.py",
         "    if size > NAME_BYTES_MAX:\n",
         "    if size > NAME_BYTES_MAX * 100:\n",
@@ -93,6 +103,7 @@ GROUND = [
     ),
     Mutant(
         "alias_allowed",
+        "I26",
         "plan/document.py",
         '                self.refuse("P010", "aliases are not allowed in a plan", place, "write the value again")\n',
         "",
@@ -101,6 +112,7 @@ GROUND = [
     ),
     Mutant(
         "duplicate_key_last_wins",
+        "I26",
         "plan/document.py",
         "        if first is not place:\n",
         "        if first is None:\n",
@@ -108,10 +120,45 @@ GROUND = [
     ),
     Mutant(
         "probe_before_proof",
+        "I7",
         "verbs/apply.py",
         "    if not findings:\n        # A probe",
         "    if True:\n        # A probe",
         ("tests/operations/test_refusals.py::test_no_expression_is_evaluated_before_it_is_proven",),
         "nextval and pg_sleep of a plan really run (B36)",
+    ),
+    Mutant(
+        "commits_that_a_crash_takes_back",
+        "I23",
+        "pg/pins.py",
+        '        ("synchronous_commit", "on", "off"),  # a journal entry that a crash takes back is worse than none (I23)\n',
+        "",
+        (f"{SESSION}::test_defaults_of_role_and_database_do_not_matter",),
+    ),
+    Mutant(
+        "strong_locks_waited_for_as_long_as_it_takes",
+        "I10",
+        "pg/lock_limits.py",
+        "    lock_ms = min(grown_ms, settings.lock_timeout_max_ms, half_ms) * (0.75 + 0.25 * jitter)\n",
+        "    lock_ms = max(grown_ms, 30_000.0)\n",
+        ("tests/pg/test_lock_limits.py",),
+    ),
+    Mutant(
+        "part_of_the_rows_taken_for_all",
+        "I26",
+        "operations/base.py",
+        "    if table.row_security:\n",
+        "    if table.row_security and not table.kind:\n",
+        ("tests/operations/test_refusals.py::test_it_is_refused_by_name",),
+        "a table with row-level security is not refused (F74)",
+    ),
+    Mutant(
+        "verification_in_one_snapshot",
+        "I15",
+        "executor/handlers/verify.py",
+        "    verdict, lo, limit = Verdict(), None, settings.verify_rows\n",
+        "    verdict, lo, limit = Verdict(), None, 1_000_000_000\n",
+        ("tests/backfill/test_verification.py::test_no_page_is_larger_than_was_set",),
+        "vacuum stands still for as long as a table is long",
     ),
 ]

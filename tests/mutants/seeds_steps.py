@@ -13,6 +13,7 @@ DRIFT = "tests/acceptance/test_drift.py"
 STEPS = [
     Mutant(
         "step_without_fence",
+        "I19",
         "state/journal.sql",
         "IF NOT FOUND THEN\n    RAISE EXCEPTION USING ERRCODE = 'OSC01',",
         "IF false THEN\n    RAISE EXCEPTION USING ERRCODE = 'OSC01',",
@@ -24,6 +25,7 @@ STEPS = [
     ),
     Mutant(
         "fence_outside_the_transaction",
+        "I19",
         "sql/message.py",
         'fence.rstrip().rstrip(";") + ";" if fence.strip() else "",',
         '"COMMIT;", fence.rstrip().rstrip(";") + ";" if fence.strip() else "",',
@@ -34,6 +36,7 @@ STEPS = [
     ),
     Mutant(
         "takeover_leaves_steps_open",
+        "I19",
         "state/migrations/0001_state.sql",
         "    UPDATE osc.step AS s SET epoch = v_epoch\n     WHERE s.change = p_change AND s.state IN ('started', 'undoing');\n",
         "",
@@ -41,6 +44,7 @@ STEPS = [
     ),
     Mutant(
         "takeover_leaves_slices_open",
+        "I19",
         "state/migrations/0001_state.sql",
         "    UPDATE osc.slice AS s SET epoch = s.epoch + 1, owner = NULL\n     WHERE s.change = p_change;\n",
         "",
@@ -48,6 +52,7 @@ STEPS = [
     ),
     Mutant(
         "old_backends_left_running",
+        "I19",
         "executor/keeping.py",
         "        if not alive:\n            break\n",
         "        if alive or not alive:\n            break\n",
@@ -56,6 +61,7 @@ STEPS = [
     ),
     Mutant(
         "done_step_run_again",
+        "I16",
         "executor/stepping.py",
         '    if row.state == "done":\n        return\n',
         '    if row.state == "done" and step.kind == "gate":\n        return\n',
@@ -65,6 +71,7 @@ STEPS = [
     ),
     Mutant(
         "lost_commit_taken_for_a_failure",
+        "I18",
         "pg/outcome.py",
         'return Outcome.TRANSIENT if during == "read" else Outcome.AMBIGUOUS',
         "return Outcome.TRANSIENT",
@@ -73,6 +80,7 @@ STEPS = [
     ),
     Mutant(
         "cancel_taken_for_done",
+        "I6",
         "executor/backfill/lane.py",
         "            self.skip_windows = self.skip_next\n",
         "            self.seq += outcome is Outcome.CANCELLED\n            self.skip_windows = self.skip_next\n"
@@ -84,6 +92,7 @@ STEPS = [
     ),
     Mutant(
         "index_if_not_exists",
+        "I28",
         "program/steps.py",
         "INDEX CONCURRENTLY {quote(name)} {self.on}",
         "INDEX CONCURRENTLY IF NOT EXISTS {quote(name)} {self.on}",
@@ -92,6 +101,7 @@ STEPS = [
     ),
     Mutant(
         "invalid_index_taken",
+        "I16",
         "sql/indexes.sql",
         "SELECT c.oid::bigint AS oid, c.relname AS name, i.indisvalid AND i.indisready AND i.indislive AS usable,\n"
         "       pg_catalog.pg_get_indexdef(c.oid) AS definition\n"
@@ -103,6 +113,7 @@ STEPS = [
     ),
     Mutant(
         "index_undone_by_name",
+        "I28",
         "executor/handlers/index.py",
         'return next((one for one in named if one.definition == recorded.get("definition")), None)',
         "return next(iter(named), None)",
@@ -111,6 +122,7 @@ STEPS = [
     ),
     Mutant(
         "carcass_dropped_unfenced",
+        "I28",
         "executor/handlers/carcass.py",
         "    if index.name != aside:\n",
         "    aside = index.name\n    if index.name != aside:\n",
@@ -119,6 +131,7 @@ STEPS = [
     ),
     Mutant(
         "rollback_leaves_the_function",
+        "I21",
         "sql/sync.py",
         'return f"DROP TRIGGER {quote(trigger)} ON {table.sql}", f"DROP FUNCTION {function.sql}()"',
         'return f"DROP TRIGGER {quote(trigger)} ON {table.sql}", "SELECT 1"',
@@ -126,6 +139,7 @@ STEPS = [
     ),
     Mutant(
         "switch_over_an_old_verdict",
+        "I22",
         "executor/verdicts.py",
         "        if last is None or not fresh or last.mismatches:\n",
         "        if last is None:\n",
@@ -137,6 +151,7 @@ STEPS = [
     ),
     Mutant(
         "switch_without_a_look_under_its_lock",
+        "I22",
         "compiler/switching.py",
         "assertions=tuple(_still_stands(parts, synced)) + tuple(one for part in switches for one in part.assertions),",
         "assertions=(),",
@@ -146,6 +161,7 @@ STEPS = [
     ),
     Mutant(
         "drift_overlooked",
+        "I26",
         "executor/entering.py",
         "    if touching:\n",
         "    if touching and not lead:\n",
@@ -153,6 +169,7 @@ STEPS = [
     ),
     Mutant(
         "constraints_before_the_fill",
+        "I13",
         "compiler/phases.py",
         "            yield from filling.steps(pairs)\n            yield from finishing.steps(parts, Phase.BACKFILL, catalog)\n",
         "            yield from finishing.steps(parts, Phase.BACKFILL, catalog)\n            yield from filling.steps(pairs)\n",
@@ -161,6 +178,7 @@ STEPS = [
     ),
     Mutant(
         "edited_plan_goes_on",
+        "I27",
         "state/registration.py",
         "    if there.plan_hash != submission.plan_hash:\n        raise PlanEdited(",
         "    if there.plan_hash != submission.plan_hash and not who:\n        raise PlanEdited(",
@@ -169,11 +187,37 @@ STEPS = [
     ),
     Mutant(
         "rollback_over_values_the_old_column_cannot_hold",
+        "I21",
         "executor/handlers/verify.py",
         "    if verdict.mismatches:\n        keys",
         "    if verdict.mismatches and step.phase != 'contract':\n        keys",
         (
             "tests/operations/test_replacing.py::test_a_value_that_the_old_column_cannot_hold_closes_the_way_back_until_it_is_mended",
         ),
+    ),
+    Mutant(
+        "done_change_registered_again",
+        "I27",
+        "state/registration.py",
+        "        if latest is not None and latest.state is not State.ROLLED_BACK:\n            return await _again",
+        "        if latest is not None and latest.state not in (State.ROLLED_BACK, State.DONE):\n            return await _again",
+        ("tests/acceptance/test_whole_runs.py::test_a_plan_that_is_done_is_left_alone_however_often_it_is_applied",),
+        "the same command twice does it twice",
+    ),
+    Mutant(
+        "phases_skipped",
+        "I23",
+        "state/transitions.py",
+        "    reached = TABLE.get((state, event))\n",
+        "    reached = TABLE.get((state, event)) or next((to for (_, one), to in TABLE.items() if one is event), None)\n",
+        ("tests/state/test_transitions.py",),
+    ),
+    Mutant(
+        "history_can_be_rewritten",
+        "I24",
+        "state/migrations/0001_state.sql",
+        "BEFORE UPDATE OR DELETE OR TRUNCATE ON osc.event",
+        "BEFORE TRUNCATE ON osc.event",
+        ("tests/state/test_events.py::test_the_history_is_append_only_for_everybody",),
     ),
 ]

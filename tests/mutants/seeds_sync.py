@@ -11,6 +11,7 @@ TRIGGERS = "tests/sync/test_triggers.py"
 SYNC = [
     Mutant(
         "no_trigger",
+        "I3",
         "sql/sync.py",
         "FOR EACH ROW WHEN (pg_catalog.current_setting('osc.writer', true) IS DISTINCT FROM 'backfill')\\n",
         "FOR EACH ROW WHEN (false)\\n",
@@ -18,6 +19,7 @@ SYNC = [
     ),
     Mutant(
         "trigger_without_insert",
+        "I3",
         "sql/sync.py",
         "CREATE TRIGGER {quote(trigger)} BEFORE INSERT OR UPDATE ON {table.sql}",
         "CREATE TRIGGER {quote(trigger)} BEFORE UPDATE ON {table.sql}",
@@ -25,6 +27,7 @@ SYNC = [
     ),
     Mutant(
         "trigger_update_of_s",
+        "I3",
         "compiler/phases.py",
         "sql=(*table.function_sql(Moment.BEFORE), *sync.create_trigger(table.name, table.trigger, table.function)),",
         "sql=(*table.function_sql(Moment.BEFORE), *(one.replace('OR UPDATE ON', 'OR UPDATE OF \"' + "
@@ -35,6 +38,7 @@ SYNC = [
     ),
     Mutant(
         "trigger_sorts_early",
+        "I3",
         "compiler/sync.py",
         'return generated("sync", self.name.name, self.plan_id, prefix="~osc")',
         'return generated("sync", self.name.name, self.plan_id, prefix="a_osc")',
@@ -43,6 +47,7 @@ SYNC = [
     ),
     Mutant(
         "trigger_not_always",
+        "I3",
         "sql/sync.py",
         '    return create, f"ALTER TABLE {table.sql} ENABLE ALWAYS TRIGGER {quote(trigger)}"\n\n\ndef create_restore_function',
         '    return create, f"ALTER TABLE {table.sql} ENABLE TRIGGER {quote(trigger)}"\n\n\ndef create_restore_function',
@@ -51,6 +56,7 @@ SYNC = [
     ),
     Mutant(
         "trigger_without_search_path",
+        "I3",
         "sql/sync.py",
         '"    LANGUAGE plpgsql SECURITY INVOKER\\n"\n        "    SET search_path = pg_catalog, pg_temp\\n"',
         '"    LANGUAGE plpgsql SECURITY INVOKER\\n"',
@@ -59,6 +65,7 @@ SYNC = [
     ),
     Mutant(
         "trigger_sees_the_batch_as_a_writer",
+        "I7",
         "sql/sync.py",
         "FOR EACH ROW WHEN (pg_catalog.current_setting('osc.writer', true) IS DISTINCT FROM 'backfill')\\n",
         "FOR EACH ROW WHEN (true)\\n",
@@ -67,6 +74,7 @@ SYNC = [
     ),
     Mutant(
         "full_row_update_clobbers",
+        "I4",
         "sql/sync.py",
         'f"IF osc_failed OR NOT ({side.target_is(side.up)}) THEN\\n{_indent(decide)}\\nEND IF;"\n    )\n\n\ndef _carry_up',
         'f"IF true THEN\\n{_indent(_carry_up(side))}\\nEND IF;"\n    )\n\n\ndef _carry_up',
@@ -75,6 +83,7 @@ SYNC = [
     ),
     Mutant(
         "images_compared_by_equality",
+        "I3",
         "sql/rowscope.py",
         "    if image:\n",
         "    if image and False:\n",
@@ -83,6 +92,7 @@ SYNC = [
     ),
     Mutant(
         "truth_stays_with_the_old_column",
+        "I13",
         "compiler/sync.py",
         'return "source" if self is Moment.BEFORE else "target"',
         'return "source"',
@@ -91,6 +101,7 @@ SYNC = [
     ),
     Mutant(
         "default_taken_for_a_value",
+        "I3",
         "sql/sync.py",
         'return f"({side.source_is(default)})"',
         'return "false"',
@@ -100,9 +111,29 @@ SYNC = [
     ),
     Mutant(
         "filled_rows_keep_what_triggers_did",
+        "I7",
         "compiler/sync.py",
         'one.before and one.row and "update" in one.events and one.enabled != "D" for one in self.table.triggers',
         "False for one in self.table.triggers",
         (f"{TRIGGERS}::test_filled_rows_keep_updated_at_and_all_else_that_triggers_change",),
+    ),
+    Mutant(
+        "both_set_and_one_is_overwritten",
+        "I1",
+        "sql/sync.py",
+        """        "    NULL;  -- kept as written; verification judges\\n"
+""",
+        """        f"{_indent(_carry_down(side))}\\n"
+""",
+        (TABLE,),
+        "a statement that sets both loses the old column's value",
+    ),
+    Mutant(
+        "insert_of_the_new_column_ignored",
+        "I2",
+        "sql/sync.py",
+        """f"    osc_target_set := {side.target} IS NOT NULL\\n\"""",
+        """f"    osc_target_set := {side.target} IS NOT NULL AND {side.source} IS NULL AND false\\n\"""",
+        (TABLE,),
     ),
 ]
