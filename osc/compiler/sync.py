@@ -11,7 +11,7 @@ from osc.catalog import Catalog, Table, Trigger
 from osc.names import QName, generated, quote
 from osc.operations import casts, defaults
 from osc.operations.parts import Pair, Part
-from osc.operations.tokens import identifiers
+from osc.operations.tokens import Token, identifiers, tokens
 from osc.plan.model import Plan
 from osc.sql import sync
 from osc.sql.batch import Filled
@@ -31,10 +31,6 @@ class Moment(Enum):
     @property
     def truth(self) -> Truth:
         return "source" if self is Moment.BEFORE else "target"
-
-
-FUNCTION_CONFIG = "search_path=pg_catalog, pg_temp"
-"""proconfig of every function osc makes, as the catalog stores it."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,12 @@ class TablePairs:
     def function_sql(self, moment: Moment) -> tuple[str, str]:
         """Return the statements that make the trigger function for ``moment``, with the names that hold then."""
         pairs = [_sync_pair(pair, self, moment) for pair in self.synced]
-        return sync.create_function(self.function, pairs, truth=moment.truth, comment=self.comment)
+        return sync.create_function(self.function, pairs, truth=moment.truth, comment=self.comment, pinned=self.pinned)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a setting of the writer's session could change what the trigger computes."""
+        return not all(_plain_numbers(pair) for pair in self.synced)
 
     def body(self, moment: Moment) -> str:
         """Return the function's body, as pg_proc.prosrc will hold it."""
@@ -111,7 +112,8 @@ class TablePairs:
 
     def trigger_value(self, moment: Moment) -> Trigger:
         """Return the trigger as a Catalog will show it."""
-        digest = hashlib.md5((self.body(moment) + FUNCTION_CONFIG).encode(), usedforsecurity=False).hexdigest()
+        config = sync.function_config(pinned=self.pinned)
+        digest = hashlib.md5((self.body(moment) + config).encode(), usedforsecurity=False).hexdigest()
         return Trigger(name=self.trigger, function=self.function, function_hash=digest, before=True, row=True,
                        events=("insert", "update"), enabled="A", ours=True)  # fmt: skip
 
@@ -144,6 +146,27 @@ def pairs_by_table(parts: Sequence[Part], catalog: Catalog, plan: Plan) -> tuple
         assert table is not None  # an objection otherwise
         found.append(TablePairs(plan.id, table, tuple(pair for pair in pairs if pair.table == name), fire))
     return tuple(found)
+
+
+_NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "boolean", "oid", "uuid"})
+"""Types whose values are read and written alike in every session."""
+
+
+def _plain_numbers(pair: Pair) -> bool:
+    """Return whether the pair's expressions are casts between such types and nothing else; a default is compared as text."""
+    types = [kind for kind in (pair.source_type, pair.target_type) if kind is not None]
+    if not all(casts.base(kind)[0] in _NUMBERS for kind in types):
+        return False
+    columns = {pair.source, pair.target, pair.final}
+    texts = [text for text in (pair.up, pair.down, pair.source_default) if text is not None]
+    return all(_plain(one, columns) for text in texts for one in tokens(text))
+
+
+def _plain(token: Token, columns: set[str | None]) -> bool:
+    name = token.identifier
+    if name is None:
+        return token.kind in ("number", "bracket", "mark")
+    return name in columns or casts.base(name)[0] in _NUMBERS
 
 
 def _alias(name: QName) -> str:

@@ -124,7 +124,11 @@ add_column:
         alter = f"ALTER TABLE pg_temp.{quote(self.table.name)}"
         if self.up is not None:
             yield Proof(
-                sql=(*clone, f"{alter} ADD COLUMN osc_proven {self.type} GENERATED ALWAYS AS (\n{self.up}\n) STORED"),
+                sql=(
+                    *clone,
+                    f"{alter} ADD COLUMN osc_proven {self.type} GENERATED ALWAYS AS (\n{self.up}\n) STORED",
+                    *proving.frozen_moments(self.table, str(self.up)),
+                ),
                 code="C230",
                 expression=str(self.up),
                 typing=f"SELECT (\n{self.up}\n)::{self.type} FROM ONLY {self.table.sql} AS {quote(self.table.name)} "

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from osc.catalog import Table
-from osc.names import QName, quote
+from osc.names import QName, literal, quote
 from osc.operations.replacement import Replacement
+from osc.operations.tokens import tokens
 from osc.program.model import Probe, Proof
+from osc.sql.message import dollar_quote
 
 
 def clone_of_shape(table: Table) -> str:
@@ -43,13 +45,40 @@ def _expression_proof(new: Replacement, expression: str, type_name: str, field: 
     )
     prepare = (f"CREATE TEMPORARY TABLE osc_proven (value {type_name})",) if enum else ()
     return Proof(
-        sql=(*clone, *prepare, value),
+        sql=(*clone, *prepare, value, *(() if enum else frozen_moments(new.name, expression))),
         code="C230",
         expression=expression,
         typing=f"SELECT (\n{expression}\n)::{type_name} FROM {_row(new, widened=widened)} LIMIT 0",
         path=(field,),
         hint="one immutable expression over the row; qualify what is not in pg_catalog: public.norm(x), 'a'::app.mood",
     )
+
+
+_MOMENTS = ("now", "today", "tomorrow", "yesterday")
+
+
+def frozen_moments(table: QName, expression: str) -> tuple[str, ...]:
+    """Return statements that raise where a word such as 'now' was read as a time while the expression was parsed.
+
+    To the server that is a constant, so immutable; to the trigger it is another one in each session, and a third one
+    to the fill. As plain text the word is found again in what the server made of the expression.
+    """
+    words = [one.text.strip("$'eE") for one in tokens(expression) if one.kind == "string"]
+    moments = [word for word in words if word.strip().lower().startswith(_MOMENTS)]
+    return tuple("DO " + dollar_quote(_refuse_moment(table, word)) for word in moments)
+
+
+def _refuse_moment(table: QName, word: str) -> str:
+    return f"""
+BEGIN
+    IF EXISTS (SELECT FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+               WHERE a.attrelid = {literal(f"pg_temp.{quote(table.name)}")}::regclass AND a.attname = 'osc_proven'
+                 AND strpos(pg_get_expr(d.adbin, d.adrelid), {literal(literal(word).strip())}) = 0) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_object_definition',
+            MESSAGE = {literal(f"'{word}' is another time whenever it is read")};
+    END IF;
+END
+"""
 
 
 def _row(new: Replacement, *, widened: bool) -> str:

@@ -36,7 +36,9 @@ def pinned(settings: Settings, *, version: int, read_only: bool) -> list[Pin]:
         ("extra_float_digits", "1", None),
         ("bytea_output", "hex", None),
         ("xmloption", "content", None),
+        ("lc_monetary", "C", None),
         ("standard_conforming_strings", "on", None),
+        ("backslash_quote", "safe_encoding", None),
         ("transform_null_equals", "off", None),
         ("array_nulls", "on", None),
         ("quote_all_identifiers", "off", None),  # definitions are compared as the server deparses them

@@ -178,7 +178,7 @@ async def _pin(
     probed: Mapping[str, Any],
 ) -> None:
     names, values, only_if = (list(column) for column in zip(*pins, strict=True))
-    params = {"names": names, "values": values, "only_if": only_if, **probed}
+    params = {"names": names, "values": values, "only_if": [one or "" for one in only_if], **probed}
     try:
         cursor = await run(conn, load("session")["pin"], params, deadline_s=settings.query_deadline_s)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue) as error:
@@ -187,6 +187,9 @@ async def _pin(
     if not rows:
         _refuse_pooler(target)
     wrong = [f"{name} is {actual!r}" for name, value, actual in rows if not keeps(value, actual)]
+    wrong += sorted({f"{name} was not set" for name, _, condition in pins if condition is None} - {
+        f"{name} was not set" for name, _, _ in rows
+    })  # fmt: skip
     if wrong:
         _refuse("C104", f"a session parameter does not keep its value: {', '.join(wrong)}", "see the role's defaults")
 

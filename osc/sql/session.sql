@@ -15,7 +15,7 @@ SELECT pg_catalog.pg_backend_pid() AS pid,
 -- name: pin
 -- Set every parameter given and read it back, in one statement, and only if this is the backend that was probed: a
 -- pooler in transaction mode would hand our settings to its other clients. A parameter with `only_if` is set only
--- where its value is that one.
+-- where its value is that one; empty is any, and not NULL, which array_nulls = off would read as a word.
 SELECT w.name, w.value,
        pg_catalog.set_config(w.name, w.value, false) AS actual
 FROM ROWS FROM (
@@ -25,7 +25,7 @@ FROM ROWS FROM (
 ) AS w (name, value, only_if)
 WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) %(pid)s::pg_catalog.int4
   AND pg_catalog.current_setting('osc.probe', true) OPERATOR(pg_catalog.=) %(mark)s::pg_catalog.text
-  AND (w.only_if IS NULL OR pg_catalog.current_setting(w.name, true) OPERATOR(pg_catalog.=) w.only_if);
+  AND (w.only_if OPERATOR(pg_catalog.=) '' OR pg_catalog.current_setting(w.name, true) OPERATOR(pg_catalog.=) w.only_if);
 
 -- name: set_timeouts
 SELECT pg_catalog.set_config('statement_timeout', %(statement_timeout)s, false),

@@ -16,6 +16,29 @@ from osc.sql.rowscope import Scope, same
 
 Truth = Literal["source", "target"]
 
+ROW_SETTINGS = (
+    ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("xmloption", "content"),
+    ("lc_monetary", "C"),
+    ("quote_all_identifiers", "off"),
+)
+"""What the text of an expression, or a value written as text, may mean something else under, with the values that osc's
+sessions have (osc.pg.pins).
+
+PL/pgSQL parses the function anew in each session of the application: there ``'2024-01-01'::timestamptz`` is read in
+that session's time zone and ``'\\'`` by its standard_conforming_strings, and a float becomes text of its
+extra_float_digits. None of that is STABLE to the server, so no proof of immutability finds it (F64).
+"""
+_SEARCH_PATH = ("search_path", "pg_catalog, pg_temp")
+
 
 @dataclass(frozen=True, slots=True)
 class SyncPair:
@@ -47,17 +70,34 @@ class SyncPair:
 
 
 def create_function(
-    name: QName, pairs: Sequence[SyncPair], *, truth: Truth, comment: str, refuse_errors: bool = False
+    name: QName,
+    pairs: Sequence[SyncPair],
+    *,
+    truth: Truth,
+    comment: str,
+    refuse_errors: bool = False,
+    pinned: bool = True,
 ) -> tuple[str, str]:
-    """Return CREATE OR REPLACE FUNCTION and its COMMENT for the trigger function ``name``."""
+    """Return CREATE OR REPLACE FUNCTION and its COMMENT for the trigger function ``name``.
+
+    With ``pinned`` the writer's session settings have no say in what it computes.
+    """
     body = function_body(pairs, truth=truth, refuse_errors=refuse_errors)
+    settings = "".join(
+        f'    SET "{setting}" = {literal(value)}\n' for setting, value in (ROW_SETTINGS if pinned else ())
+    )
     create = (
         f"CREATE OR REPLACE FUNCTION {name.sql}() RETURNS trigger\n"
         "    LANGUAGE plpgsql SECURITY INVOKER\n"
-        "    SET search_path = pg_catalog, pg_temp\n"
+        f"    SET search_path = pg_catalog, pg_temp\n{settings}"
         f"AS {dollar_quote(body)}"
     )
     return create, f"COMMENT ON FUNCTION {name.sql}() IS {literal(comment)}"
+
+
+def function_config(*, pinned: bool = True) -> str:
+    """Return proconfig of the trigger function as the catalog stores it, joined by commas."""
+    return ",".join(f"{name}={value}" for name, value in (_SEARCH_PATH, *(ROW_SETTINGS if pinned else ())))
 
 
 def create_trigger(table: QName, trigger: str, function: QName) -> tuple[str, ...]:
@@ -97,8 +137,8 @@ def create_restore_trigger(table: QName, trigger: str, function: QName) -> tuple
 
 
 def drop_trigger(table: QName, trigger: str, function: QName) -> tuple[str, str]:
-    """Return the statements that drop a trigger and its function. Takes ACCESS EXCLUSIVE."""
-    return f"DROP TRIGGER {quote(trigger)} ON {table.sql}", f"DROP FUNCTION {function.sql}()"
+    """Return the statements that drop a trigger and its function, each if nobody did it before. Takes ACCESS EXCLUSIVE."""
+    return f"DROP TRIGGER IF EXISTS {quote(trigger)} ON {table.sql}", f"DROP FUNCTION IF EXISTS {function.sql}()"
 
 
 def function_body(pairs: Sequence[SyncPair], *, truth: Truth, refuse_errors: bool = False) -> str:
