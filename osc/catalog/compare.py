@@ -20,6 +20,7 @@ from osc.catalog.model import (
     Table,
     Trigger,
 )
+from osc.catalog.replica_identity import refuses_updates
 from osc.errors import printable
 from osc.names import QName
 from osc.values import Value
@@ -54,16 +55,24 @@ class Difference(Value):
         return printable(f"{self.table} {self.object}: expected {self.expected}, found {self.actual}")
 
 
-def compare(expected: Catalog, actual: Catalog, *, columns: Mapping[QName, frozenset[str]]) -> tuple[Difference, ...]:
+def compare(
+    expected: Catalog,
+    actual: Catalog,
+    *,
+    columns: Mapping[QName, frozenset[str]],
+    keys: Mapping[QName, tuple[str, ...]] | None = None,
+) -> tuple[Difference, ...]:
     """Return what in ``actual`` is not as in ``expected``, the differences that touch the plan first.
 
-    ``columns`` are the columns that the plan reads or writes, per table, those that it adds included; the tables
-    are those of ``expected``. Order and numbers of columns, comments, estimates and grants do not count.
+    ``columns`` are the columns that the plan reads or writes, per table, those that it adds included, and ``keys`` the
+    unique key by which a table is paged; the tables are those of ``expected``. Order and numbers of columns, comments,
+    estimates and grants do not count.
     """
     found: list[Difference] = []
     for table in expected.tables:
         plan = columns.get(table.name, frozenset())
-        found += _table(_with_incoming(table, expected), actual.table(table.name), plan)
+        key = (keys or {}).get(table.name, ())
+        found += _table(_with_incoming(table, expected), actual.table(table.name), plan, key)
     return tuple(sorted(found, key=lambda one: not one.touches_plan))
 
 
@@ -83,7 +92,7 @@ def _with_incoming(table: Table, catalog: Catalog) -> Table:
     return table.model_copy(update={"incoming": (*outside, *inside)})
 
 
-def _table(expected: Table, actual: Table | None, plan: frozenset[str]) -> Iterator[Difference]:
+def _table(expected: Table, actual: Table | None, plan: frozenset[str], key: tuple[str, ...]) -> Iterator[Difference]:
     say = _Say(expected.name, "table")
     if actual is None:
         yield say(f"oid {expected.oid}" if expected.oid else "a table", NOTHING, touches=True)
@@ -95,7 +104,10 @@ def _table(expected: Table, actual: Table | None, plan: frozenset[str]) -> Itera
     yield from say.fields(expected, actual, _TABLE_FIELDS, touches=True)
     yield from say.fields(expected, actual, ("owner",), touches=expected.may_own and not actual.may_own)
     yield from say.fields(expected, actual, ("replica_identity", "subscribed"), touches=False)
-    yield from _columns(expected, actual, plan)
+    yield from _columns(expected, actual, plan, key)
+    if key and not actual.pages_by(key):
+        # Rows without a key, or with one of several, would be passed by in every page.
+        yield say(f"a usable unique key ({', '.join(key)})", NOTHING, touches=True)
     yield from _constraints(expected, actual, plan)
     yield from _incoming(expected, actual, plan)
     yield from _indexes(expected, actual, plan)
@@ -107,13 +119,14 @@ def _table(expected: Table, actual: Table | None, plan: frozenset[str]) -> Itera
 # ------------------------------------------------------------------------------------ parts of a table
 
 
-def _columns(expected: Table, actual: Table, plan: frozenset[str]) -> Iterator[Difference]:
+def _columns(expected: Table, actual: Table, plan: frozenset[str], key: tuple[str, ...]) -> Iterator[Difference]:
     for name, wanted, found in _pairs(expected.columns, actual.columns):
         say, touches = _Say(expected.name, f"column {name}"), name in plan
         if wanted is None or found is None:
-            yield say(*(f"type {one.type}" if one else NOTHING for one in (wanted, found)), touches=touches)
+            sides = (f"type {one.type}" if one else NOTHING for one in (wanted, found))
+            yield say(*sides, touches=touches or name in key)
             continue
-        yield from say.fields(wanted, found, _COLUMN_FIELDS, touches=touches)
+        yield from say.fields(wanted, found, _COLUMN_FIELDS, touches=touches or name in key)
         yield from _default(say, wanted, found, touches=touches)
         bound = [_not_null(expected, wanted), _not_null(actual, found)]
         if bound[0] != bound[1]:
@@ -219,34 +232,12 @@ def _triggers(expected: Table, actual: Table) -> Iterator[Difference]:
 def _publications(expected: Table, actual: Table) -> Iterator[Difference]:
     for name, wanted, found in _pairs(expected.publications, actual.publications):
         say = _Say(expected.name, f"publication {name}")
-        if _refuses_updates(actual, found) and not _refuses_updates(expected, wanted):
+        if refuses_updates(actual, found) and not refuses_updates(expected, wanted):
             yield say("rows that can be updated", "no replica identity: every UPDATE fails", touches=True)
         if wanted is None or found is None:
             yield say(*("published" if one else NOTHING for one in (wanted, found)), touches=False)
         else:
             yield from say.fields(wanted, found, ("columns", "row_filter_uses", "updates"), touches=False)
-
-
-def _refuses_updates(table: Table, publication: Publication | None) -> bool:
-    """Return whether the server refuses UPDATE because it could not publish it (CheckCmdReplicaIdentity)."""
-    if publication is None or not publication.updates:
-        return False
-    identity = _replica_identity(table)
-    covered = publication.columns is None or identity <= set(publication.columns)
-    return not identity or not covered or not identity.issuperset(publication.row_filter_uses)
-
-
-def _replica_identity(table: Table) -> set[str | None]:
-    match table.replica_identity:
-        case "d":
-            key = table.primary_key()
-            return set(key.columns) if key else set()
-        case "i":
-            return {column for index in table.indexes if index.replica_identity for column in index.columns}
-        case "f":
-            return {column.name for column in table.columns}
-        case "n":
-            return set()
 
 
 def _dependents(expected: Table, actual: Table) -> Iterator[Difference]:

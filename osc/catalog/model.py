@@ -180,6 +180,8 @@ class Dependent(Value):
     """As people write it: ``public.active_users``, ``policy ON public.users``, ``public.users.full_name``."""
     columns: tuple[str, ...] = ()
     """Columns of this table that it uses; none where it depends on the table or its row type as a whole."""
+    own_rule: bool = False
+    """A rule on this table itself: it rewrites statements on it."""
 
 
 class Publication(Value):
@@ -247,6 +249,10 @@ class Table(Value):
         """
         usable = [index for index in self.indexes if self._pages(index)]
         return min(usable, key=lambda one: (not one.primary, len(one.columns), one.name), default=None)
+
+    def pages_by(self, columns: tuple[str, ...]) -> bool:
+        """Return whether some usable unique key has just these columns."""
+        return any(index.columns == columns and self._pages(index) for index in self.indexes)
 
     def _pages(self, index: Index) -> bool:
         sound = index.valid and index.ready and index.live

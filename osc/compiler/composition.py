@@ -23,6 +23,7 @@ def findings(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Fi
     """Yield the objections to the plan as a whole."""
     yield from _unsound_builds(catalog, parts)
     yield from _made_before(plan, catalog, parts)
+    yield from _reads_generated(catalog, parts)
     yield from _rebuilt_at_switch(parts)
     yield from _keys(catalog, parts)
     yield from _fired_triggers(plan, catalog, parts)
@@ -63,6 +64,21 @@ def _made_before(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterato
                 path=("operations",),
             )
         made.add((pair.table, pair.final))
+
+
+def _reads_generated(catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
+    """A generated column is computed after the BEFORE triggers, and a virtual one never stored: ours would see NULL (F47)."""
+    for pair in (part for part in parts if isinstance(part, Pair)):
+        table = catalog.table(pair.table)
+        generated = {column.name: column for column in table.columns if column.generated} if table else {}
+        for field, text in (("up", pair.up), ("down", pair.down or "")):
+            for name in sorted(identifiers(text) & generated.keys()):
+                yield Finding(
+                    "C213",
+                    f"{field} of {pair.table}.{pair.final} reads {name}, a generated column, which no trigger sees",
+                    f"write what it is made of instead: {generated[name].default}",
+                    path=("operations",),
+                )
 
 
 def _rebuilt_at_switch(parts: Sequence[Part]) -> Iterator[Finding]:

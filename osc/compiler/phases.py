@@ -8,10 +8,11 @@ from osc.catalog.effects import AddTrigger, DropTrigger
 from osc.compiler import filling, finishing, gates, switching
 from osc.compiler.ddl import ddl_steps
 from osc.compiler.sync import Moment, TablePairs
+from osc.names import literal
 from osc.operations.parts import Part, Stage
 from osc.program import DdlStep, GateStep, Phase, SqlStep, Step
 from osc.sql import sync
-from osc.sql.locks import Lock, TableLock
+from osc.sql.locks import Assertion, Lock, TableLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,6 +65,7 @@ def _sync_trigger(table: TablePairs) -> DdlStep:
         title=f"Keep {names} of {table.name} in step by a trigger",
         sql=(*table.function_sql(Moment.BEFORE), *sync.create_trigger(table.name, table.trigger, table.function)),
         undo=sync.drop_trigger(table.name, table.trigger, table.function),
+        assertions=(_is_free(table.function),),
         locks=(TableLock(table=table.name, mode=Lock.SHARE_ROW_EXCLUSIVE),),
         undo_locks=(TableLock(table=table.name, mode=Lock.ACCESS_EXCLUSIVE),),
         effects=(AddTrigger(table=table.name, trigger=table.trigger_value(Moment.BEFORE)),),
@@ -84,10 +86,20 @@ def _restore_trigger(table: TablePairs) -> DdlStep:
             *sync.create_restore_trigger(table.name, table.restore_trigger, table.restore_function),
         ),
         undo=sync.drop_trigger(table.name, table.restore_trigger, table.restore_function),
+        assertions=(_is_free(table.restore_function),),
         locks=(TableLock(table=table.name, mode=Lock.SHARE_ROW_EXCLUSIVE),),
         undo_locks=(TableLock(table=table.name, mode=Lock.ACCESS_EXCLUSIVE),),
         effects=(AddTrigger(table=table.name, trigger=table.restore_value()),),
         undo_effects=(DropTrigger(table=table.name, name=table.restore_trigger),),
+    )
+
+
+def _is_free(function: QName) -> Assertion:
+    """CREATE OR REPLACE would put our body into a stranger's function (I28)."""
+    return Assertion(
+        condition=f"pg_catalog.to_regprocedure({literal(function.sql + '()')}) IS NULL",
+        message=f"function {function}() exists already and is not of this attempt",
+        hint="look at what it is, drop it, then osc advance",
     )
 
 

@@ -76,6 +76,15 @@ create_index:
             yield Finding(
                 "C245", f"an index has at most {INDEX_COLUMNS_MAX} columns", "leave some out", path=("columns",)
             )
+        for name in self._reads(table):
+            column = table.column(name)
+            if column is not None and column.generated == "v":
+                yield Finding(
+                    "C213",
+                    f"{table.name}.{name} is a virtual generated column, which no index can read",
+                    f"index what it is made of, as an expression: {column.default}",
+                    path=("columns",),
+                )
         yield from self._name_objections(table, catalog)
         if self.nulls_not_distinct and catalog.server.major < 15:
             yield Finding(

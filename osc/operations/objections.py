@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator
 
 from osc.catalog import Catalog, Table
+from osc.catalog.replica_identity import refuses_updates
 from osc.errors import Finding
 from osc.names import quote
 from osc.operations.obstacles import obstacles
@@ -96,14 +97,20 @@ def pairable(table: Table) -> Iterator[Finding]:
             path=("table",),
         )
     for publication in table.publications:
-        keyed = table.replica_identity in ("f", "i") or (
-            table.replica_identity == "d" and table.primary_key() is not None
-        )
-        if publication.updates and not keyed:
+        if refuses_updates(table, publication):
             yield Finding(
                 "C260",
-                f"publication {publication.name} publishes updates of {table.name}, which has no replica identity",
-                "add a primary key or set REPLICA IDENTITY; the fill's updates would fail",
+                f"publication {publication.name} publishes updates of {table.name}, which has no replica identity for it: "
+                "every UPDATE fails",
+                "add a primary key or set REPLICA IDENTITY; a column list must hold all of it, a row filter nothing else",
+                path=("table",),
+            )
+    for dependent in table.dependents:
+        if dependent.own_rule:
+            yield Finding(
+                "C206",
+                f"rule {dependent.name} rewrites what is written to {table.name}, osc's own batches included",
+                "drop it first; a trigger can do the same",
                 path=("table",),
             )
     for trigger in table.triggers:

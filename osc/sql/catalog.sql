@@ -366,7 +366,8 @@ SELECT
     CASE v.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'rule' END AS kind,
     CASE WHEN v.relkind IN ('v', 'm') THEN '' ELSE quote_ident(r.rulename) || ' ON ' END
         || quote_ident(n.nspname) || '.' || quote_ident(v.relname) AS name,
-    dep.columns
+    dep.columns,
+    v.relkind NOT IN ('v', 'm') AND v.oid = dep.table_oid AS own_rule
 FROM dependents AS dep
 JOIN pg_rewrite AS r ON dep.classid = 'pg_rewrite'::regclass AND r.oid = dep.objid
 JOIN pg_class AS v ON v.oid = r.ev_class
@@ -375,19 +376,19 @@ WHERE NOT (v.oid = dep.table_oid AND v.relkind IN ('v', 'm'))
 UNION ALL
 SELECT
     dep.table_oid, 'policy',
-    quote_ident(p.polname) || ' ON ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname), dep.columns
+    quote_ident(p.polname) || ' ON ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname), dep.columns, false
 FROM dependents AS dep
 JOIN pg_policy AS p ON dep.classid = 'pg_policy'::regclass AND p.oid = dep.objid
 JOIN pg_class AS c ON c.oid = p.polrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 UNION ALL
-SELECT dep.table_oid, 'function', dep.objid::regprocedure::text, dep.columns
+SELECT dep.table_oid, 'function', dep.objid::regprocedure::text, dep.columns, false
 FROM dependents AS dep
 WHERE dep.classid = 'pg_proc'::regclass
 UNION ALL
 SELECT
     dep.table_oid, 'column default',
-    quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname), dep.columns
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname), dep.columns, false
 FROM dependents AS dep
 JOIN pg_attrdef AS d ON dep.classid = 'pg_attrdef'::regclass AND d.oid = dep.objid AND d.adrelid <> dep.table_oid
 JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
@@ -397,14 +398,14 @@ UNION ALL
 -- A column whose type is the table's row type: it forbids ALTER COLUMN TYPE and adding columns with a default.
 SELECT
     dep.table_oid, 'other',
-    quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname), dep.columns
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname), dep.columns, false
 FROM dependents AS dep
 JOIN pg_attribute AS a ON dep.classid = 'pg_class'::regclass AND a.attrelid = dep.objid AND a.attnum = dep.objsubid
 JOIN pg_class AS c ON c.oid = a.attrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE dep.objsubid > 0
 UNION ALL
-SELECT dep.table_oid, 'other', pg_describe_object(dep.classid, dep.objid, dep.objsubid), dep.columns
+SELECT dep.table_oid, 'other', pg_describe_object(dep.classid, dep.objid, dep.objsubid), dep.columns, false
 FROM dependents AS dep
 LEFT JOIN pg_trigger AS t ON dep.classid = 'pg_trigger'::regclass AND t.oid = dep.objid
 LEFT JOIN pg_type AS y ON dep.classid = 'pg_type'::regclass AND y.oid = dep.objid
