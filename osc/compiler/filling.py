@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from osc.compiler.sync import Moment, TablePairs
@@ -42,12 +43,36 @@ def _fill(table: TablePairs) -> FillStep:
 
 
 def _trigger_stands(table: TablePairs) -> str:
-    """Return the condition under which filling makes sense: without the trigger, rows would fall out of step behind it."""
-    if not table.synced:
-        return "true"
+    """Return the condition under which filling makes sense.
+
+    Without the trigger, or with another body in it, rows would fall out of step behind the fill; and a trigger that
+    nobody knew of would do its work for every row that the fill writes (I7).
+    """
+    conditions = [_no_trigger_unknown(table)] if _unknown_ones_matter(table) else []
+    if table.synced:
+        digest = hashlib.md5(table.body(Moment.BEFORE).encode(), usedforsecurity=False).hexdigest()
+        conditions.append(
+            "EXISTS (SELECT FROM pg_catalog.pg_trigger AS g JOIN pg_catalog.pg_proc AS p ON p.oid = g.tgfoid\n"
+            f"        WHERE g.tgrelid = {literal(table.name.sql)}::pg_catalog.regclass AND g.tgname = {literal(table.trigger)}\n"
+            f"          AND g.tgenabled = 'A' AND pg_catalog.md5(p.prosrc) = '{digest}')"
+        )
+    return "\n      AND ".join(conditions) or "true"
+
+
+def _unknown_ones_matter(table: TablePairs) -> bool:
+    return not (table.restores and table.fire == "fire")
+
+
+def _no_trigger_unknown(table: TablePairs) -> str:
+    """BEFORE row triggers are put back where a restoring trigger stands; what may fire is what the plan says."""
+    known = ", ".join(literal(one.name).strip() for one in table.table.triggers)
+    ours = ", ".join(literal(name) for name in (table.trigger, table.restore_trigger))
+    fires = "'R', 'A'" if table.fire == "skip" else "'O', 'A'"
+    kinds = "g.tgtype & 3 <> 3" if table.restores else "g.tgtype & 3 = 3" if table.fire == "fire" else "true"
     return (
-        "EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgenabled = 'A' AND g.tgname = "
-        f"{literal(table.trigger)} AND g.tgrelid = {literal(table.name.sql)}::pg_catalog.regclass)"
+        f"NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = {literal(table.name.sql)}::pg_catalog.regclass\n"
+        f"        AND NOT g.tgisinternal AND g.tgtype & 16 <> 0 AND g.tgenabled IN ({fires}) AND {kinds}\n"
+        f"        AND g.tgname NOT IN ({', '.join(filter(None, (known, ours)))}))"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from osc.errors import Conflict
-from osc.executor import verdicts
+from osc.executor import entering, verdicts
 from osc.executor.forward import move
 from osc.executor.lead import Lead
 from osc.executor.stepping import refuse_final, undo_step
@@ -25,8 +25,9 @@ async def roll_back(lead: Lead, target: Phase | None) -> None:
     backwards = await _to_undo(lead, target)
     refuse_final(lead, backwards)
     _refuse_one_way(lead, backwards)
+    lead.gone = await entering.find_tables(lead)
     if lead.change.state is not State.ROLLING_BACK:
-        if lead.change.state is State.SWITCHED and target in (None, *Phase.BACKFILL.up_to()):
+        if lead.change.state is State.SWITCHED and target in (None, *Phase.BACKFILL.up_to()) and not lead.gone:
             await verdicts.verify_now(lead, Phase.CONTRACT)
         await move(lead, Event.ROLLBACK)
         lead.report("phase", f"rolling back to {target or 'the beginning'}")
@@ -37,7 +38,7 @@ async def roll_back(lead: Lead, target: Phase | None) -> None:
 
 async def _undo(lead: Lead, steps: list[Step], switched: bool) -> None:
     for step in steps:
-        if switched and step.phase is Phase.SWITCH:
+        if switched and step.phase is Phase.SWITCH and not lead.gone:
             # Contract is undone, so the columns have the names that its verification knows, and `--to switch` still
             # leads forward again if it refuses.
             await verdicts.ensure_way_back(lead)

@@ -107,4 +107,5 @@ async def _begin_drop(lead: Lead, step: Step | None) -> None:
         await do_step(lead, step)
     if lead.change.state is State.RETIRED:
         await lead.may_go_on()
+        await entering.refuse_dependents(lead)
         await move(lead, Event.BEGIN_DROP)

@@ -15,6 +15,7 @@ from osc.errors import LeaseLost, TryAgainLater
 from osc.executor import keeping
 from osc.executor.explaining import mends_itself
 from osc.executor.reports import Listener, Report, silent
+from osc.names import QName
 from osc.pg.gate import LockGate
 from osc.pg.session import Connection, backend_of, close, connect, deadlock_timeout_ms, within
 from osc.pg.target import Target
@@ -128,6 +129,8 @@ class Lead:
     observer: Connection
     work: Connection
     deadlock_timeout_ms: int
+    gone: frozenset[QName] = frozenset()
+    """On the way back: tables that somebody dropped, so that nothing of theirs is left to undo."""
     lost: LeaseLost | None = None
     wished: tuple[str, Phase | None] | None = None
     """Direction and target the runner is working on; when the row says otherwise, ``may_go_on`` raises Redirected."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,21 @@ class BuiltIndex:
 
 async def rows(lead: Lead, query: str, /, **params: Any) -> list[dict[str, Any]]:
     """Return the rows of the named block ``query`` of ``indexes.sql``."""
-    return await lead.ask(_rows(lead, query, params))
+    return await lead.ask(_rows(lead, load("indexes")[query], params))
 
 
-async def _rows(lead: Lead, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+async def _rows(lead: Lead, sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     async with lead.control.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(load("indexes")[query], params)
+        await cursor.execute(sql, params)
         return await cursor.fetchall()
+
+
+async def whereabouts(lead: Lead, oids: Mapping[QName, int]) -> list[dict[str, Any]]:
+    """Return of each table whether it is where it was, which oid has its name, and what the table of its oid is called."""
+    params = {
+        "schemas": [name.schema for name in oids], "names": [name.name for name in oids], "oids": list(oids.values())
+    }  # fmt: skip
+    return await lead.ask(_rows(lead, load("relations")["whereabouts"], params))
 
 
 async def indexes(lead: Lead, table: QName, *, name: str = "", prefix: str | None = None) -> list[BuiltIndex]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from osc.errors import Conflict, OscError, OutcomeUnknown
-from osc.executor import verdicts
+import psycopg
+
+from osc.errors import Conflict, OscError, OutcomeUnknown, StepFailed
+from osc.executor import entering, verdicts
+from osc.executor.explaining import mends_itself
 from osc.executor.handlers import fill, gate, index, maintenance, transaction, verify
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
@@ -43,9 +46,8 @@ async def do_step(lead: Lead, step: Step) -> None:
     lead.report("step", step.title, phase=str(step.phase), step=step.id)
     try:
         await _do(lead, step, row)
-    except OscError as error:
-        await _record_failure(lead, row, error)
-        raise
+    except (OscError, psycopg.Error) as error:
+        raise await _failed(lead, step, row, error) from error
 
 
 async def _row(lead: Lead, step: Step) -> StepRow:
@@ -102,15 +104,16 @@ async def _undo_what_happened(lead: Lead, step: Step, row: StepRow) -> None:
     row = await lead.ask(journal.begin_undo(lead.control, lead.number, row.ordinal, lead.epoch))
     try:
         await _undo(lead, step, row)
-    except OscError as error:
-        await _record_failure(lead, row, error)
-        raise
+    except (OscError, psycopg.Error) as error:
+        raise await _failed(lead, step, row, error) from error
 
 
 async def _undo(lead: Lead, step: Step, row: StepRow) -> None:
     match step:
+        case IndexStep() if step.table in lead.gone:
+            await lead.ask(journal.undone(lead.control, lead.number, row.ordinal, lead.epoch))
         case SwitchStep() if step.undo:
-            await transaction.undo(lead, step, row, verdicts.ensure_way_back)
+            await transaction.undo(lead, step, row, verdicts.ensure_way_back if not lead.gone else None)
             await verdicts.forget(lead, Phase.BACKFILL)
         case DdlStep() | SqlStep() if step.undo:
             await transaction.undo(lead, step, row)
@@ -157,6 +160,17 @@ def ambiguous(lead: Lead, row: StepRow) -> OscError:
         hint=f"osc resolve {lead.change.id} {row.step} --happened|--did-not --reason …",
         facts={"step": row.step},
     )
+
+
+async def _failed(lead: Lead, step: Step, row: StepRow, error: Exception) -> Exception:
+    """Return the error to raise: where the server or a guard said no, what somebody changed meanwhile may be the reason."""
+    if isinstance(error, psycopg.Error) and mends_itself(error):
+        return error
+    if isinstance(error, psycopg.Error) or type(error) in (StepFailed, Conflict):
+        error = await entering.why(lead, step.phase, error)
+    if isinstance(error, OscError):
+        await _record_failure(lead, row, error)
+    return error
 
 
 async def _record_failure(lead: Lead, row: StepRow, error: OscError) -> None:

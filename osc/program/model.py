@@ -80,6 +80,8 @@ class Program(Value):
     gates: tuple[Gate, ...] = ()
     proofs: tuple[Proof, ...] = ()
     probes: tuple[Probe, ...] = ()
+    functions: dict[str, str] = Field(default_factory=dict)
+    """What its expressions call outside pg_catalog: signature and a hash of what the function does."""
     notes: tuple[str, ...] = ()
     """What the author and the SRE should know: COPY without a column list, prepared statements, one-way switches."""
     new_application_from: str = ""

@@ -14,7 +14,9 @@ from osc.clock import SystemClock
 from osc.compiler import compile_plan
 from osc.compiler.compile import tables_of, types_of
 from osc.errors import Finding, OscError, Refused, Severity
+from osc.operations.tokens import identifiers
 from osc.pg.catalog import read_catalog
+from osc.pg.functions import functions_named
 from osc.pg.outcome import Outcome
 from osc.pg.retry import retrying
 from osc.pg.session import Connection, run
@@ -60,6 +62,8 @@ async def compile_on(conn: Connection, source: PlanFile, catalog: Catalog) -> Co
         program, warnings = compile_plan(source.plan, catalog)
     except Refused as refused:
         raise placed(refused, source) from None
+    words = {word for proof in program.proofs for word in identifiers(proof.expression)}
+    program = program.model_copy(update={"functions": await functions_named(conn, words)})
     return Compiled(source, catalog, program, tuple(source.placed(warnings)))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from osc.catalog import Catalog
 from osc.catalog.accepting import accepted
-from osc.catalog.compare import compare
 from osc.errors import Conflict, Refused
 from osc.executor import entering
 from osc.executor.lead import Lead
@@ -53,7 +52,7 @@ class _Revision:
         phase = _next(lead.change)
         original = old.phases[0].expects
         actual = await read_catalog(lead.observer, [table.name for table in original.tables])
-        if not _differences(lead, old, phase, rows, actual):
+        if not _differences(lead, old, phase, rows, actual) and not await entering.changed_functions(lead):
             return None
         base = accepted(original, entering.expected(old, phase, rows), actual)
         compiled = await compile_on(lead.observer, self.source, base)
@@ -93,9 +92,9 @@ def _next(change: Change) -> Phase:
 def _differences(lead: Lead, program: Program, phase: Phase, rows: dict[str, str], actual: Catalog) -> list[str]:
     """Return what the program does not expect of the tables and cannot overlook."""
     expected = entering.expected(program, phase, rows)
-    found = compare(
+    found = entering.compared(
+        program,
         entering.without_work(lead, phase, rows, expected),
         entering.without_work(lead, phase, rows, actual),
-        columns=entering.columns_by_table(program),
     )
     return [one.line() for one in found if one.touches_plan]

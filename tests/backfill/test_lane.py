@@ -96,9 +96,9 @@ async def test_a_fill_whose_trigger_is_off_stops_within_a_batch(
     lane = await filling.lane()
     await lane.batch()
     await one.execute(f"ALTER TABLE t {sabotage}")
-    with pytest.raises(Conflict, match="missing or disabled"):
+    with pytest.raises(Conflict, match="missing, disabled or changed"):
         await lane.batch()
-    with pytest.raises(Conflict, match="missing or disabled"):
+    with pytest.raises(Conflict, match="missing, disabled or changed"):
         await lane.revisit(None, None, 0)
     assert await (await one.execute("SELECT count(n) FROM t")).fetchone() == (10,)
 

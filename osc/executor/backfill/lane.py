@@ -210,8 +210,9 @@ class Lane:
         await self.lead.may_go_on()  # stays while paused
         if not await self._guarded():
             raise Conflict(
-                f"the sync trigger of {self.step.table} is missing or disabled, so rows fall out of step; the fill stopped",
-                hint=f"put it back (ALTER TABLE … ENABLE ALWAYS TRIGGER) and osc advance {self.lead.change.id}, or roll back",
+                f"the sync trigger of {self.step.table} is missing, disabled or changed, or another trigger would fire for "
+                "what the fill writes; the fill stopped",
+                hint=f"put the triggers back as they were and osc advance {self.lead.change.id}, or roll back",
             )
         return False, 0
 

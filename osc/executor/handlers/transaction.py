@@ -54,9 +54,11 @@ async def undo(lead: Lead, step: TransactionStep, row: StepRow, ready: Ready | N
     """Take the step back; afterwards it is undone, or nothing happened."""
     assert step.undo is not None  # refused before the rollback began
     locks = step.undo_locks if isinstance(step, DdlStep) and step.undo_locks is not None else step.locks
-    assertions = () if isinstance(step, SqlStep) else step.undo_assertions
+    assertions = () if isinstance(step, SqlStep) or lead.gone else step.undo_assertions
     fence = journal.fence_fragment(lead.number, row.ordinal, lead.epoch, from_states=("undoing",), to_state="undone")
-    back = _Transaction(f"Undo: {step.title}", step.undo, locks, assertions, fence)
+    sql = tuple(one for one in step.undo if not any(table.sql in one for table in lead.gone))
+    locks = tuple(lock for lock in locks if lock.table not in lead.gone)
+    back = _Transaction(f"Undo: {step.title}", sql, locks, assertions, fence)
     await _send(lead, row, back, ready)
 
 
