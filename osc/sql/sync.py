@@ -137,8 +137,23 @@ def create_restore_trigger(table: QName, trigger: str, function: QName) -> tuple
 
 
 def drop_trigger(table: QName, trigger: str, function: QName) -> tuple[str, str]:
-    """Return the statements that drop a trigger and its function, each if nobody did it before. Takes ACCESS EXCLUSIVE."""
-    return f"DROP TRIGGER IF EXISTS {quote(trigger)} ON {table.sql}", f"DROP FUNCTION IF EXISTS {function.sql}()"
+    """Return the statements that drop a trigger and its function. Takes ACCESS EXCLUSIVE."""
+    return f"DROP TRIGGER {quote(trigger)} ON {table.sql}", f"DROP FUNCTION {function.sql}()"
+
+
+def undo_trigger(table: QName, trigger: str, function: QName) -> tuple[str, str]:
+    """Return the same for the way back, which is not closed by somebody who dropped one of the two before."""
+    drop_it, drop_function = drop_trigger(table, trigger, function)
+    stands = (
+        f"EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = {literal(table.sql)}::pg_catalog.regclass"
+        f" AND tgname = {literal(trigger)})"
+    )
+    function_stands = f"pg_catalog.to_regprocedure({literal(function.sql + '()')}) IS NOT NULL"
+    return _if(stands, drop_it), _if(function_stands, drop_function)
+
+
+def _if(condition: str, statement: str) -> str:
+    return "DO " + dollar_quote(f"\nBEGIN\n    IF {condition} THEN\n        {statement};\n    END IF;\nEND\n")
 
 
 def function_body(pairs: Sequence[SyncPair], *, truth: Truth, refuse_errors: bool = False) -> str:
