@@ -11,10 +11,10 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check fix test bench demo docs clean
+.PHONY: help setup check fix test test-sweep bench demo docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## prepare the environment in .venv
 
@@ -30,6 +30,9 @@ fix: $(STAMP) ## repair form and lint where a machine can
 
 test: $(STAMP) ## all tests, against real PostgreSQL 16 and 18 servers that they start themselves
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+test-sweep: $(STAMP) ## every fault at every failpoint of every kind of plan; about an hour
+	OSC_TEST_SWEEP=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/sweep
 
 bench: $(STAMP) ## the benchmarks, side by side in one run
 	$(BIN)/python -m benchmarks.backfill

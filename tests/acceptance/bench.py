@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -185,12 +186,18 @@ class Bench:
 
     def until_stopped(self, command: Command, within_s: float = 20.0) -> None:
         """Return once the process stands still at its failpoint."""
+        if not self.stands_still(command, within_s):
+            raise AssertionError(f"{command.verb} did not stop; it said {command.reports()[-3:]}")
+
+    def stands_still(self, command: Command, within_s: float = 60.0) -> bool:
+        """Wait until the process stands still at its failpoint; return False if it has ended without passing it."""
         end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            if Path(f"/proc/{command.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
-                return
-            time.sleep(0.01)
-        raise AssertionError(f"{command.verb} did not stop; it said {command.reports()[-3:]}")
+        while time.monotonic() < end and command.running:
+            with contextlib.suppress(FileNotFoundError):
+                if Path(f"/proc/{command.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                    return True
+            time.sleep(0.005)
+        return False
 
     def fingerprint(self) -> list[tuple[Any, ...]]:
         """Return what any write of an executor would change: the journal, the history, and the rows' versions."""

@@ -94,6 +94,11 @@ class Command:
         told = self.place / "reports.jsonl"
         return [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
 
+    def hits(self) -> dict[str, int]:
+        """Return how often it passed each failpoint; only of one that has ended by itself."""
+        passed: dict[str, int] = json.loads((self.place / "hits.json").read_text())
+        return passed
+
     def until_it_says(self, word: str, within_s: float = 20.0) -> dict[str, Any]:
         """Return the first report with ``word`` in its message."""
         end = time.monotonic() + within_s
@@ -114,12 +119,14 @@ def _main(request: str) -> None:
     import anyio  # the parent has them loaded, and the parent of the tests need not
 
     from osc.errors import OscError
+    from osc.failpoints import points
 
     place = Path(told["place"])
     try:
         answer, code = anyio.run(_run, told), 0
     except OscError as error:
         answer, code = error.as_json(), error.exit_code
+    (place / "hits.json").write_text(json.dumps(points().hits))
     (place / "answer.tmp").write_text(json.dumps(answer, default=str))
     (place / "answer.tmp").rename(place / "answer.json")
     os._exit(code)
@@ -129,6 +136,7 @@ async def _run(told: dict[str, Any]) -> Any:
     from osc.executor.reports import Report
     from osc.pg.target import Target
     from osc.program import Phase
+    from osc.verbs.ack import ack
     from osc.verbs.advance import advance
     from osc.verbs.apply import apply
     from osc.verbs.rollback import rollback
@@ -148,6 +156,13 @@ async def _run(told: dict[str, Any]) -> Any:
             arguments["to"] = Phase(arguments["to"])
         if "path" in arguments:
             arguments["path"] = Path(arguments["path"])
-        verbs = {"advance": advance, "apply": apply, "rollback": rollback, "verify": verify, "worker": worker}
+        verbs = {
+            "ack": ack,
+            "advance": advance,
+            "apply": apply,
+            "rollback": rollback,
+            "verify": verify,
+            "worker": worker,
+        }
         answer = await verbs[told["verb"]](session, **arguments)  # type: ignore[operator]
         return [one.as_json() for one in answer] if isinstance(answer, list) else answer and answer.as_json()

@@ -1,0 +1,60 @@
+"""One small change of every kind of plan, all on a table `items`: what a fault must not be able to tell apart from the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TABLE = """
+CREATE TABLE items (id bigint PRIMARY KEY, qty int NOT NULL CHECK (qty >= 0), note text);
+CREATE INDEX items_qty_idx ON items (qty);
+INSERT INTO items SELECT n, n % 7, 'note ' || n FROM generate_series(1, 60) AS n
+"""
+
+
+@dataclass(frozen=True)
+class Archetype:
+    """A table with rows, the operations of a plan on it, the rest of the plan and the acks that it asks for."""
+
+    kinds: tuple[str, ...]
+    """The kinds of operations (or `run`) that it stands for."""
+    operations: str
+    rest: str = ""
+    acks: tuple[str, ...] = ()
+    tables: str = TABLE
+
+    @property
+    def plan(self) -> str:
+        """Return the plan's text."""
+        return f"osc: 1\ntitle: T\nowner: stock-team\noperations:\n{self.operations}{self.rest}"
+
+
+ARCHETYPES: dict[str, Archetype] = {
+    "change_column": Archetype(
+        ("change_column", "create_index"),
+        "  - change_column: {table: items, column: qty, to: quantity, type: bigint, up: 'qty::bigint', down: 'quantity::int'}\n"
+        "  - create_index: {table: items, name: items_by_quantity, columns: [quantity, note]}\n",
+    ),
+    "same_name": Archetype(("change_column",), "  - change_column: {table: items, column: qty, type: bigint}\n"),
+    "rename_column": Archetype(("rename_column",), "  - rename_column: {table: items, column: note, to: remark}\n"),
+    "computed": Archetype(
+        ("add_column",), "  - add_column: {table: items, column: double, type: bigint, up: 'qty::bigint * 2'}\n"
+    ),
+    "volatile_default": Archetype(
+        ("add_column",),
+        "  - add_column: {table: items, column: tag, type: int, default: {sql: '(random() * 0)::int'}, not_null: true}\n",
+    ),
+    "unique_index": Archetype(
+        ("create_index",),
+        "  - create_index: {table: items, name: items_note_key, columns: [note], unique: true}\n",
+        "backfill: {require: [{ack: writers-comply}]}\n",
+        ("writers-comply",),
+    ),
+    "own_statements": Archetype(
+        ("run",),
+        "  - add_column: {table: items, column: extra, type: text, default: ''}\n",
+        "expand: {run: [{sql: CREATE TABLE public.extras (id int), undo: DROP TABLE public.extras}]}\n"
+        "backfill: {run: [{sql: INSERT INTO public.extras VALUES (1), undo: DELETE FROM public.extras}]}\n"
+        "switch: {run: [{sql: UPDATE public.extras SET id = id + 1, undo: UPDATE public.extras SET id = id - 1}]}\n"
+        "contract: {run: [{sql: INSERT INTO public.extras VALUES (9), undo: DELETE FROM public.extras WHERE id = 9}]}\n",
+    ),
+}

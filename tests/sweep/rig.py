@@ -1,0 +1,191 @@
+"""The sweep: one run of one archetype with one fault at one place, brought to its end, and what that end must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from osc.pg.embedded import EmbeddedServer
+from tests.acceptance.bench import KILLED, Bench
+from tests.acceptance.processes import Command, Ended
+from tests.fixtures.postgres import Databases
+from tests.sweep.archetypes import ARCHETYPES, Archetype
+from tests.sweep.line import InThread, LosingLine
+
+FAULTS = ("kill9", "rival", "terminate", "lost_reply")
+DIRECTIONS = ("forward", "back", "turn")
+"""To the end of contract; from switch back to the beginning; forward, and back from where the fault was."""
+DONE, LEASE_LOST, UNREACHABLE = 0, 75, 1
+Place = tuple[str, int]
+"""A failpoint, and which passage of it."""
+
+
+@dataclass
+class Undisturbed:
+    """What a run without faults comes to, and the places it passes."""
+
+    end: Any
+    places: list[Place]
+
+
+@dataclass
+class Sweep:
+    """Runs on one server, each on an empty database."""
+
+    server: EmbeddedServer
+    databases: Databases
+    place: Path
+    dump: Callable[[str], str]
+    known: dict[tuple[str, str], Undisturbed] = field(default_factory=dict)
+    runs: int = 0
+
+    def undisturbed(self, name: str, direction: str) -> Undisturbed:
+        """Return how ``name`` ends without faults; looked at once."""
+        if (name, direction) not in self.known:
+            with _Run(self, ARCHETYPES[name]) as run:
+                command = run.begin(direction)
+                ended = command.wait(60)
+                assert ended.exit_code == DONE, ended
+                run.must_be_as_before(direction)
+                hits = sorted(command.hits().items())
+                places = [(point, n) for point, passages in hits for n in range(1, passages + 1)]
+                self.known[name, direction] = Undisturbed(run.bench.end(), places)
+        return self.known[name, direction]
+
+    def places(self, name: str, direction: str) -> list[Place]:
+        """Return every place that a run of ``name`` in ``direction`` passes."""
+        return self.undisturbed(name, "forward" if direction == "turn" else direction).places
+
+    def fault(self, name: str, direction: str, fault: str, place: Place) -> None:
+        """Run ``name`` with ``fault`` at ``place``, bring it to its end, and compare that with an undisturbed run (I16)."""
+        self.runs += 1
+        with _Run(self, ARCHETYPES[name]) as run:
+            getattr(run, fault)(direction, place)
+            run.go_to_the_end(direction)
+            if direction == "forward":
+                assert run.bench.end() == self.undisturbed(name, direction).end
+            run.must_be_as_before(direction)
+            assert run.bench.leftovers() == []
+
+
+class _Run:
+    """One database with the archetype's tables, and the command that meets the fault."""
+
+    def __init__(self, sweep: Sweep, archetype: Archetype) -> None:
+        self.sweep, self.archetype, self.stack = sweep, archetype, ExitStack()
+
+    def __enter__(self) -> _Run:
+        name = self.sweep.databases.take(self.sweep.server)
+        place = self.sweep.place / name / str(self.sweep.runs)
+        place.mkdir(parents=True)
+        self.bench = Bench(self.sweep.server.dsn(name), place, self.sweep.dump, self.archetype.plan)
+        self.stack.callback(self.sweep.databases.give_back, self.sweep.server, name)
+        self.stack.callback(self.bench.close)
+        self.bench.do(*self.archetype.tables.split(";"))
+        self.before = (self.bench.schema, self.bench.data)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
+
+    # ----------------------------------------------------------------------------------- the command
+
+    def begin(self, direction: str, failpoints: str = "", *, dsn: str | None = None) -> Command:
+        """Bring the change to where ``direction`` begins and start the command; ``turn`` begins as ``forward``."""
+        verb, to = "apply", "contract"
+        if self.archetype.acks or direction == "back":
+            assert self.bench.run("apply", to="switch" if not self.archetype.acks else "dual_write").exit_code == DONE
+            self._acknowledge()
+            verb = "advance"
+        if direction == "back":
+            assert not self.archetype.acks or self.bench.run("advance", to="switch").exit_code == DONE
+            verb, to = "rollback", ""
+        elif direction == "turn":
+            to = "switch"
+        if dsn is not None:
+            self.bench.dsn, direct = dsn, self.bench.dsn
+            try:
+                return self.bench.command(verb, failpoints, to=to or None)
+            finally:
+                self.bench.dsn = direct
+        return self.bench.command(verb, failpoints, to=to or None)
+
+    def _acknowledge(self) -> None:
+        for gate in self.archetype.acks:
+            self.bench.run("ack", gate=gate)
+
+    def go_to_the_end(self, direction: str) -> None:
+        """Run what a person or a pipeline would: the same command again, until it is done."""
+        if direction == "forward":
+            ended = self.bench.run("apply", to="contract")
+        else:
+            ended = self.bench.run("rollback") if self._registered() else Ended(DONE, None)
+        assert ended.exit_code == DONE, ended
+
+    def _registered(self) -> bool:
+        return bool(
+            self.bench.value("SELECT to_regclass('osc.change') IS NOT NULL")
+            and self.bench.value("SELECT count(*) FROM osc.change")
+        )
+
+    def must_be_as_before(self, direction: str) -> None:
+        """After a way back the schema and the data are as they were (I21)."""
+        if direction != "forward" and (direction == "back" or self._rolled_back()):
+            assert (self.bench.schema, self.bench.data) == self.before
+
+    def _rolled_back(self) -> bool:
+        return self._registered() and self.bench.state == "rolled_back"
+
+    # ------------------------------------------------------------------------------------ the faults
+
+    def kill9(self, direction: str, place: Place) -> None:
+        """The process is gone at this instant."""
+        ended = self.begin(direction, _armed(place, "kill9")).wait(60)
+        assert ended.exit_code in (KILLED, DONE), ended
+        self.bench.lease_runs_out()
+
+    def rival(self, direction: str, place: Place) -> None:
+        """The process stands still, its lease runs out, another does all the work; then it wakes up (F05, I19)."""
+        zombie = self.begin(direction, _armed(place, "stop"))
+        if not self.bench.stands_still(zombie):
+            return
+        self.bench.lease_runs_out()
+        self.go_to_the_end(direction)
+        mark = self._everything()
+        zombie.go_on()
+        ended = zombie.wait(60)
+        assert ended.exit_code in (LEASE_LOST, DONE, 5), ended
+        assert self._everything() == mark, "the zombie wrote"
+
+    def terminate(self, direction: str, place: Place) -> None:
+        """Every session of the process is ended by the server at this instant (57P01, F16)."""
+        command = self.begin(direction, _armed(place, "stop"))
+        if self.bench.stands_still(command):
+            self.bench.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'osc:%'"
+                          " AND datname = current_database()")  # fmt: skip
+            command.go_on()
+        ended = command.wait(60)
+        assert ended.exit_code in (DONE, UNREACHABLE, LEASE_LOST), ended
+
+    def lost_reply(self, direction: str, place: Place) -> None:
+        """What is asked next is done by the server, and its reply does not arrive (F20, F21)."""
+        direct = psycopg.conninfo.make_conninfo(self.bench.dsn, host="127.0.0.1")
+        with InThread(LosingLine(direct)) as beside:
+            command = self.begin(direction, _armed(place, "stop"), dsn=beside.line.dsn)
+            if self.bench.stands_still(command):
+                beside.line.lose_next()
+                command.go_on()
+            ended = command.wait(60)
+        assert ended.exit_code in (DONE, UNREACHABLE, LEASE_LOST), ended
+
+    def _everything(self) -> list[Any]:
+        return [*self.bench.fingerprint(), self.bench.schema]
+
+
+def _armed(place: Place, action: str) -> str:
+    return f"{place[0]}={action}@{place[1]}"
