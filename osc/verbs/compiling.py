@@ -14,7 +14,6 @@ from osc.clock import SystemClock
 from osc.compiler import compile_plan
 from osc.compiler.compile import tables_of, types_of
 from osc.errors import Finding, OscError, Refused, Severity
-from osc.operations.tokens import identifiers
 from osc.pg.catalog import read_catalog
 from osc.pg.functions import functions_named
 from osc.pg.outcome import Outcome
@@ -62,9 +61,15 @@ async def compile_on(conn: Connection, source: PlanFile, catalog: Catalog) -> Co
         program, warnings = compile_plan(source.plan, catalog)
     except Refused as refused:
         raise placed(refused, source) from None
-    words = {word for proof in program.proofs for word in identifiers(proof.expression)}
+    words = {word for proof in program.proofs for word in _words(proof.expression)}
     program = program.model_copy(update={"functions": await functions_named(conn, words)})
     return Compiled(source, catalog, program, tuple(source.placed(warnings)))
+
+
+def _words(text: str) -> set[str]:
+    """Return every name that could stand in ``text``, which may be an expression with its object's name before it."""
+    found = re.findall(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)', text)
+    return {quoted.replace('""', '"') or plain.lower() for quoted, plain in found}
 
 
 def placed(error: OscError, source: PlanFile) -> OscError:
