@@ -12,17 +12,20 @@ import pytest
 
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import PLAN, Bench
+from tests.model.conformance import explain_history
 
 Ends = dict[tuple[int, str, str], Any]
 
 
 @pytest.fixture
 def bench(dsn: str, tmp_path: Path, schema_dump: Callable[[str], str]) -> Iterator[Bench]:
-    """Give a bench with a filled table."""
+    """Give a bench with a filled table; afterwards the histories of its runs must be explained by the table of transitions."""
     bench = Bench(dsn, tmp_path, schema_dump)
     bench.fill_table()
     yield bench
     bench.close()
+    if not bench.staged:
+        explain_history(dsn)
 
 
 @pytest.fixture(scope="session")
@@ -56,5 +59,6 @@ def _run(server: EmbeddedServer, place: Path, dump: Callable[[str], str], to: st
         ended = bench.run("apply", to=to)
         assert ended.exit_code == 0, ended
         end = bench.end()
+        explain_history(server.dsn(name))
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
     return end

@@ -20,6 +20,7 @@ async def test_forward_and_back_stop_before_an_ambiguous_step_until_it_is_resolv
 ) -> None:
     await bench.apply(Phase.DUAL_WRITE if happened else Phase.EXPAND)
     step = str(bench.value(STEP))
+    bench.staged = True
     bench.do(f"UPDATE osc.step SET state = 'ambiguous', was = 'started', done_at = NULL WHERE step = '{step}'",
              "UPDATE osc.change SET state = 'entering_dual_write'")  # fmt: skip
     with pytest.raises(OutcomeUnknown):
