@@ -27,12 +27,15 @@ PAIRS: tuple[str, ...] = (
     "rename",  # an index set aside, or into place with the step's row
     "drop_index",  # DROP INDEX CONCURRENTLY
     "scan",  # VALIDATE CONSTRAINT, ANALYZE
+    "note",  # what a running step writes down for a successor
     "slices",  # the slices of a fill
+    "drop_slices",  # their end, when the fill is undone
     "claim",  # a lane's claim of a slice
     "batch",
     "verdict",  # of a verification: pass begun
     "verify",  # of a verification: pass ended
     "filled",
+    "forget",  # what a fill kept for the way back, a piece of it
     "undo",  # around a step's undo
     "problem",
 )

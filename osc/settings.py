@@ -67,6 +67,8 @@ class Settings:
     revisit_pause_s: float = 0.25
     revisit_pause_max_s: float = 10.0
     poison_rows_max: int = 1_000
+    forget_rows: int = 10_000
+    """So many rows of what was kept for the way back are deleted at once, when contract ends."""
 
     # verification
     verify_rows: int = 20_000

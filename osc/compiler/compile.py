@@ -72,7 +72,9 @@ def _fold(plan: Plan, catalog: Catalog) -> Draft:
     seen = catalog
     for number, operation in enumerate(plan.operations):
         path = ("operations", number, operation.kind)
-        objections = [_placed(one, path) for one in operation.objections(seen)]
+        objections = [
+            _placed(one, path) for one in (*operation.objections(seen), *_made_here(operation, seen, catalog))
+        ]
         draft.findings += objections
         if any(one.severity is Severity.ERROR for one in objections):
             continue  # later operations are still asked, on the shape without this one
@@ -85,6 +87,20 @@ def _fold(plan: Plan, catalog: Catalog) -> Draft:
         draft.parts += operation.parts(seen, plan.id)
         seen = operation.after(seen, plan.id)
     return draft
+
+
+def _made_here(operation: Operation, seen: Catalog, catalog: Catalog) -> Iterator[Finding]:
+    """Some operations are about columns that are there; one that this plan makes has its rules where it is made."""
+    for name, columns in operation.columns_named().items() if operation.made_here else ():
+        before, now = catalog.table(name), seen.table(name)
+        for column in columns:
+            if before and now and now.column(column) and not before.column(column):
+                yield Finding(
+                    "V131",
+                    f"column {name}.{column} is made or changed by an earlier operation of this plan",
+                    operation.made_here,
+                    path=("column",),
+                )
 
 
 def _placed(finding: Finding, path: tuple[str | int, ...]) -> Finding:

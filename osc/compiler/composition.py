@@ -24,6 +24,7 @@ def findings(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Fi
     yield from _unsound_builds(catalog, parts)
     yield from _made_before(plan, catalog, parts)
     yield from _reads_generated(catalog, parts)
+    yield from _own_values(plan, catalog, parts)
     yield from _rebuilt_at_switch(parts)
     yield from _keys(catalog, parts)
     yield from _fired_triggers(plan, catalog, parts)
@@ -79,6 +80,49 @@ def _reads_generated(catalog: Catalog, parts: Sequence[Part]) -> Iterator[Findin
                     f"write what it is made of instead: {generated[name].default}",
                     path=("operations",),
                 )
+
+
+def _own_values(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
+    """What a fill writes into the application's own columns is no input of another value that is computed beside it."""
+    pairs = [part for part in parts if isinstance(part, Pair)]
+    for own in (pair for pair in pairs if pair.keeps):
+        beside = [pair for pair in pairs if pair.table == own.table and pair is not own]
+        for other in beside:
+            if own.final in (other.final, other.source):
+                yield Finding(
+                    "V131",
+                    f"column {own.table}.{own.final} is made or changed by another operation of this plan, too",
+                    "say both in one operation, or in two plans",
+                    path=("operations",),
+                )
+            elif own.final in identifiers(other.up) | identifiers(other.down or ""):
+                yield Finding(
+                    "V156",
+                    f"the value of {own.table}.{other.final} is computed from {own.final}, which this plan fills",
+                    f"fill {own.final} in a plan of its own first",
+                    path=("operations",),
+                )
+            elif other.phase is not own.phase:
+                yield Finding(
+                    "V157",
+                    f"{own.table} is filled in {other.phase} and again in {own.phase}: one pass is to do both",
+                    "leave enforce_at out here and there, or make two plans",
+                    path=("operations",),
+                )
+        yield from _unchecked(plan, catalog, own)
+
+
+def _unchecked(plan: Plan, catalog: Catalog, own: Pair) -> Iterator[Finding]:
+    """Skipping triggers skips those of foreign keys as well (session_replication_role), and orphans would get in."""
+    table = catalog.table(own.table)
+    keys = [one for one in table.constraints if one.type == "f" and own.final in one.columns] if table else []
+    if plan.backfill.triggers == "skip" and keys:
+        yield Finding(
+            "C251",
+            f"skipping triggers would skip the check of foreign key {keys[0].name} on {own.table}.{own.final}",
+            "say triggers: fire if that is meant, or drop the foreign key for the time of the change",
+            path=("backfill", "triggers"),
+        )
 
 
 def _rebuilt_at_switch(parts: Sequence[Part]) -> Iterator[Finding]:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from osc.compiler.sync import Moment, TablePairs
 from osc.names import literal, quote
 from osc.program import FillStep, Phase, VerifyStep
-from osc.sql import batch, verification
+from osc.sql import batch, putback, verification
 from osc.sql.locks import Lock, TableLock
 
 
-def steps(pairs: Sequence[TablePairs]) -> Iterator[FillStep | VerifyStep]:
-    """Yield the fills and then the verifications of backfill."""
-    for table in pairs:
+def steps(pairs: Sequence[TablePairs], phase: Phase) -> Iterator[FillStep | VerifyStep]:
+    """Yield the fills of ``phase`` and then their verifications."""
+    now = [table for table in pairs if table.phase is phase]
+    for table in now:
         yield _fill(table)
-    yield from verifications(pairs, Phase.BACKFILL, Moment.BEFORE)
+    yield from _verifications(now, phase, Moment.BEFORE)
 
 
 def _fill(table: TablePairs) -> FillStep:
     filled, key = table.filled(), table.key
     columns = tuple(pair.target for pair in table.pairs)
     guard = _trigger_stands(table)
+    note = "Each batch is one statement and one transaction: fence, checkpoint and rows commit together."
     return FillStep(
         id=f"fill.{table.name.name}",
-        phase=Phase.BACKFILL,
+        phase=table.phase,
         title=f"Fill {', '.join(columns)} of {table.name} in batches",
         table=table.name,
         key=key,
@@ -36,9 +39,43 @@ def _fill(table: TablePairs) -> FillStep:
         pass_over=batch.pass_over(table.name, key, guard=guard),
         end=batch.end(table.name, key),
         guard=guard,
-        triggers="skip" if table.fire == "skip" else "fire" if table.fire == "fire" else "refuse",
+        triggers=_triggers(table),
+        put_back=_put_back(table) if table.keeps else None,
         locks=(TableLock(table=table.name, mode=Lock.ROW_EXCLUSIVE),),
-        note="Each batch is one statement and one transaction: fence, checkpoint and rows commit together.",
+        note=f"{note} {_kept(table)}" if table.keeps else note,
+    )
+
+
+def _triggers(table: TablePairs) -> Literal["refuse", "fire", "skip"]:
+    return "skip" if table.fire == "skip" else "fire" if table.fire == "fire" else "refuse"
+
+
+def _kept(table: TablePairs) -> str:
+    own = ", ".join(pair.target for pair in table.pairs if pair.keeps)
+    return (
+        f"Of {own} only NULLs are written; key and value of each such row are kept in osc.kept until contract's end, and "
+        "osc rollback puts NULL back wherever that value still stands."
+    )
+
+
+def _put_back(table: TablePairs) -> FillStep:
+    """What the fill fired it fires, what the fill skipped it skips; osc's batches pass the sync trigger by as ever."""
+    own, key = [one for one in table.filled() if one.keeps], table.key
+    return FillStep(
+        id=f"put_back.{table.name.name}",
+        phase=table.phase,
+        title=f"Put back the old values of {', '.join(one.target for one in own)} of {table.name} in batches",
+        table=table.name,
+        key=putback.KEY,
+        columns=tuple(one.target for one in own),
+        batch=putback.plain(table.name, key, own),
+        skipping=putback.skipping(table.name, key, own),
+        revisit=putback.revisit(table.name, key, own),
+        pass_over=putback.pass_over(),
+        end="",
+        unfilled=putback.UNFILLED,
+        triggers=_triggers(table),
+        locks=(TableLock(table=table.name, mode=Lock.ROW_EXCLUSIVE),),
     )
 
 
@@ -76,7 +113,12 @@ def _no_trigger_unknown(table: TablePairs) -> str:
     )
 
 
-def verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) -> Iterator[VerifyStep]:
+def way_back_verifications(pairs: Sequence[TablePairs]) -> Iterator[VerifyStep]:
+    """Yield the verifications of both sides behind the switch, which is what the way back stands on."""
+    yield from _verifications(pairs, Phase.CONTRACT, Moment.SWITCHED)
+
+
+def _verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) -> Iterator[VerifyStep]:
     """Yield one verification a table, with the names that hold at ``moment``."""
     for table in pairs:
         compared, key = table.compared(moment), table.key
@@ -84,7 +126,7 @@ def verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) -> 
             compared = tuple(one for one in compared if one.source is not None)
         if not compared:
             continue
-        yield VerifyStep(
+        step = VerifyStep(
             id=f"verify.{table.name.name}",
             phase=phase,
             title=f"Verify that every row of {table.name} is in step",
@@ -96,3 +138,15 @@ def verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) -> 
             columns=tuple(quote(one.target) for one in compared),
             locks=(TableLock(table=table.name, mode=Lock.ACCESS_SHARE),),
         )
+        yield _of_own_columns(step, table) if all(pair.keeps for pair in table.pairs) else step
+
+
+def _of_own_columns(step: VerifyStep, table: TablePairs) -> VerifyStep:
+    columns = ", ".join(pair.target for pair in table.pairs)
+    told = {
+        "title": f"Verify that no row of {table.name} holds NULL in {columns}",
+        "wrong": f"still hold NULL in {columns}",
+        "hint": "the application still writes NULL there, or fill gives NULL for them: give these rows a value, let the "
+        "application write one, and go on",
+    }
+    return step.model_copy(update=told)

@@ -23,7 +23,7 @@ def steps(parts: Sequence[Part], phase: Phase, catalog: Catalog) -> Iterator[Ste
         match part:
             case IndexPart() if part.phase is phase:
                 yield index_step(part, phase)
-            case ConstraintPart() if phase is Phase.BACKFILL:
+            case ConstraintPart() if part.phase is phase:
                 yield from _constraint_steps(part)
             case Ddl() if part.phase is phase and part.stage is Stage.AFTER_FILL:
                 yield ddl_step(part)
@@ -70,7 +70,7 @@ def _add(part: ConstraintPart) -> DdlStep:
     strong = tuple(lock.model_copy(update={"mode": Lock.ACCESS_EXCLUSIVE}) for lock in _locks(part))
     return DdlStep(
         id=f"constraint.{part.name}",
-        phase=Phase.BACKFILL,
+        phase=part.phase,
         title=f"{part.title or 'Add constraint ' + part.name}: for new rows, not yet validated",
         sql=(part.add, *comment),
         undo=(f"ALTER TABLE {table.sql} DROP CONSTRAINT {name}",),
@@ -86,7 +86,7 @@ def _validate(part: ConstraintPart) -> ValidateStep:
     column = SetColumn(table=part.table, name=part.columns[0], values={"not_null": True}) if part.type == "n" else None
     return ValidateStep(
         id=f"validate.{part.name}",
-        phase=Phase.BACKFILL,
+        phase=part.phase,
         title=f"Validate {part.name} against the rows that are there",
         table=part.table,
         constraint=part.name,
@@ -115,7 +115,7 @@ def _set_not_null(part: ConstraintPart, column: str) -> DdlStep:
     check = constraint_of(part)
     return DdlStep(
         id=f"not_null.{part.table.name}.{column}",
-        phase=Phase.BACKFILL,
+        phase=part.phase,
         title=f"Set {part.table}.{column} NOT NULL, proven by {part.name}, which goes",
         sql=(f"{alter} ALTER COLUMN {quote(column)} SET NOT NULL", f"{alter} DROP CONSTRAINT {quote(part.name)}"),
         undo=(

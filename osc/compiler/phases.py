@@ -40,7 +40,7 @@ def phase_steps(
             yield from ddl_steps(parts, Phase.DUAL_WRITE, Stage.BEFORE_FILL)
         case Phase.BACKFILL:
             yield from ddl_steps(parts, Phase.BACKFILL, Stage.BEFORE_FILL)
-            yield from filling.steps(pairs)
+            yield from filling.steps(pairs, phase)
             yield from finishing.steps(parts, Phase.BACKFILL, catalog)
         case Phase.SWITCH:
             yield from switching.steps(parts, pairs, tables)
@@ -105,7 +105,8 @@ def _is_free(function: QName) -> Assertion:
 
 def _contract(plan: Plan, catalog: Catalog, parts: Sequence[Part], pairs: Sequence[TablePairs]) -> Iterator[Step]:
     if any(pair.source is not None for table in pairs for pair in table.pairs):
-        yield from filling.verifications(pairs, Phase.CONTRACT, Moment.SWITCHED)
+        yield from filling.way_back_verifications(pairs)
+    yield from filling.steps(pairs, Phase.CONTRACT)
     yield from finishing.steps(parts, Phase.CONTRACT, catalog)
     yield from switching.retire_steps(parts, pairs)
     if plan.contract.keep_for is not None and plan.contract.keep_for.amount:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from osc.operations.parts import Pair, Part
-from osc.program import DdlStep, Phase, Program, SqlStep
+from osc.program import DdlStep, ForgetStep, Phase, Program, SqlStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def promises(program: Program, parts: Sequence[Part]) -> dict[str, Any]:
     """Return the fields of ``program`` that tell people when which application works."""
-    pairs = [part for part in parts if isinstance(part, Pair)]
+    own = [part for part in parts if isinstance(part, Pair) and part.keeps]
+    pairs = [part for part in parts if isinstance(part, Pair) and not part.keeps]
     replaced = [pair for pair in pairs if pair.source is not None]
     last = _first_final(program)
     return {
@@ -21,7 +22,7 @@ def promises(program: Program, parts: Sequence[Part]) -> dict[str, Any]:
         "old_application_until": _old_until(replaced),
         "point_of_no_return": last.id if last else "none",
         "one_way_after": last.phase if last and last.phase is not Phase.CONTRACT else _one_way(replaced),
-        "notes": tuple(_notes(pairs, replaced)),
+        "notes": (*_notes(pairs, replaced), *map(_kept, own)),
     }
 
 
@@ -40,15 +41,23 @@ def _old_until(replaced: Sequence[Pair]) -> str:
     return "switch, unless it accepts the new type" if replaced else "it keeps working"
 
 
-def _first_final(program: Program) -> DdlStep | SqlStep | None:
+def _first_final(program: Program) -> DdlStep | SqlStep | ForgetStep | None:
     for step in program.steps():
-        if isinstance(step, DdlStep | SqlStep) and step.undo is None:
+        if isinstance(step, ForgetStep) or (isinstance(step, DdlStep | SqlStep) and step.undo is None):
             return step
     return None
 
 
 def _one_way(replaced: Sequence[Pair]) -> Phase | None:
     return Phase.SWITCH if any(pair.down is None for pair in replaced) else None
+
+
+def _kept(own: Pair) -> str:
+    return (
+        f"Rows of {own.table} that hold NULL in {own.final} get a value in {own.phase}. The key of each and that value are "
+        f"kept in osc.kept until contract ends. Until then osc rollback gives NULL back to every row that still holds it; "
+        f"a row that the application has given another value or another key stays as it is."
+    )
 
 
 def _notes(pairs: Sequence[Pair], replaced: Sequence[Pair]) -> list[str]:

@@ -11,7 +11,7 @@ from osc.compiler.ddl import ddl_step, ddl_steps
 from osc.compiler.sync import Moment, TablePairs
 from osc.names import QName, literal
 from osc.operations.parts import ConstraintPart, Ddl, DropIndexPart, IndexPart, Part, Stage, SwitchPart
-from osc.program import DdlStep, DropIndexStep, Phase, Step, SwitchStep
+from osc.program import DdlStep, DropIndexStep, ForgetStep, Phase, Step, SwitchStep
 from osc.sql import sync
 from osc.sql.locks import Assertion, Lock, TableLock
 
@@ -75,7 +75,7 @@ def _still_stands(parts: Sequence[Part], synced: Sequence[TablePairs]) -> Iterat
     for part in parts:
         if isinstance(part, IndexPart) and part.phase is Phase.BACKFILL:
             yield _index_is_valid(part)
-        if isinstance(part, ConstraintPart):
+        if isinstance(part, ConstraintPart) and part.phase is Phase.BACKFILL:
             yield _constraint_is_valid(part)
 
 
@@ -173,6 +173,19 @@ def drop_steps(parts: Sequence[Part], pairs: Sequence[TablePairs]) -> Iterator[S
                 effects=(DropIndex(table=part.table, name=part.name),),
             )
     yield from ddl_steps(parts, Phase.CONTRACT, Stage.DROP)
+    keeping = [table for table in pairs if table.keeps]
+    if keeping:
+        yield _forget(keeping)
+
+
+def _forget(tables: Sequence[TablePairs]) -> ForgetStep:
+    columns = [f"{table.name}.{pair.final}" for table in tables for pair in table.pairs if pair.keeps]
+    return ForgetStep(
+        id="forget",
+        phase=Phase.CONTRACT,
+        title=f"Forget what was kept of {', '.join(columns)}; from here on nothing can be put back",
+        note="Until now osc.kept has the key and the value of every row that was filled.",
+    )
 
 
 def _drop_triggers(table: TablePairs) -> Iterator[DdlStep]:

@@ -13,8 +13,9 @@ from osc.operations import casts, defaults
 from osc.operations.parts import Pair, Part
 from osc.operations.tokens import Token, identifiers, tokens
 from osc.plan.model import Plan
+from osc.program import Phase
 from osc.sql import sync
-from osc.sql.batch import Filled
+from osc.sql.filled import Filled
 from osc.sql.keyset import KeyColumn
 from osc.sql.rowscope import Scope
 from osc.sql.sync import SyncPair, Truth
@@ -45,6 +46,8 @@ class TablePairs:
     table: Table
     pairs: tuple[Pair, ...]
     fire: str
+    phase: Phase = Phase.BACKFILL
+    """When they are filled."""
 
     @property
     def name(self) -> QName:
@@ -53,6 +56,11 @@ class TablePairs:
     @property
     def synced(self) -> tuple[Pair, ...]:
         return tuple(pair for pair in self.pairs if pair.trigger)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the fill overwrites the application's own values."""
+        return any(pair.keeps for pair in self.pairs)
 
     @property
     def function(self) -> QName:
@@ -126,7 +134,11 @@ class TablePairs:
         """Return the columns to fill, by the names that hold before switch."""
         return tuple(
             Filled(
-                pair.target, _scope(pair, self, Moment.BEFORE).in_query(pair.up, _alias(self.name)), pair.up_never_null
+                pair.target,
+                _scope(pair, self, Moment.BEFORE).in_query(pair.up, _alias(self.name)),
+                never_null=pair.up_never_null,
+                keeps=pair.keeps,
+                type=pair.target_type,
             )
             for pair in self.pairs
         )
@@ -137,14 +149,15 @@ class TablePairs:
 
 
 def pairs_by_table(parts: Sequence[Part], catalog: Catalog, plan: Plan) -> tuple[TablePairs, ...]:
-    """Return the pairs of ``parts``, table by table in the order they come first."""
+    """Return the pairs of ``parts``, table by table in the order they come first, and by when they are filled."""
     pairs = [part for part in parts if isinstance(part, Pair)]
     fire = plan.backfill.triggers or "refuse"
     found = []
-    for name in dict.fromkeys(pair.table for pair in pairs):
+    for name, phase in dict.fromkeys((pair.table, pair.phase) for pair in pairs):
         table = catalog.table(name)
         assert table is not None  # an objection otherwise
-        found.append(TablePairs(plan.id, table, tuple(pair for pair in pairs if pair.table == name), fire))
+        together = tuple(pair for pair in pairs if (pair.table, pair.phase) == (name, phase))
+        found.append(TablePairs(plan.id, table, together, fire, phase))
     return tuple(found)
 
 
@@ -270,7 +283,7 @@ def _compared(pair: Pair, pairs: TablePairs, moment: Moment) -> Compared:
         # In a query the collation of an expression can be indeterminate, which `=` refuses; bytes need none.
         source_image=pair.source_image or _is_text(pair.source_type),
         target_image=pair.target_image or _is_text(pair.target_type),
-        never_null=pair.up_never_null,
+        never_null=pair.up_never_null or pair.keeps,
         up_limit=pair.up_limit,
         down_limit=pair.down_limit,
     )

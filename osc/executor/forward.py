@@ -7,7 +7,7 @@ from osc.executor import entering
 from osc.executor.lead import Lead
 from osc.executor.stepping import do_step
 from osc.executor.verdicts import ensure_before_switch
-from osc.program import DdlStep, DropIndexStep, GateStep, Phase, SqlStep, Step, VerifyStep
+from osc.program import DdlStep, DropIndexStep, ForgetStep, GateStep, Phase, SqlStep, Step, VerifyStep
 from osc.state import changes, transitions
 from osc.state.transitions import Event, State
 
@@ -93,7 +93,7 @@ async def _mark_filled(lead: Lead) -> None:
 def _first_final(steps: tuple[Step, ...]) -> int:
     """Return where contract's drop begins: the first step without a way back, or the wait that stands before it."""
     for number, step in enumerate(steps):
-        if isinstance(step, DropIndexStep) or (isinstance(step, DdlStep | SqlStep) and step.undo is None):
+        if isinstance(step, DropIndexStep | ForgetStep) or (isinstance(step, DdlStep | SqlStep) and step.undo is None):
             before = steps[number - 1] if number else None
             return number - 1 if isinstance(before, GateStep) else number
     return len(steps)

@@ -6,10 +6,11 @@ from typing import assert_never
 
 import psycopg
 
-from osc.errors import Conflict, OscError, OutcomeUnknown, StepFailed
+from osc.catalog.effects import AddConstraint
+from osc.errors import Conflict, OscError, OutcomeUnknown, Refused, StepFailed
 from osc.executor import entering, verdicts
 from osc.executor.explaining import mends_itself
-from osc.executor.handlers import fill, gate, index, maintenance, transaction, verify
+from osc.executor.handlers import fill, forget, gate, index, maintenance, transaction, verify
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
 from osc.program import (
@@ -17,6 +18,7 @@ from osc.program import (
     DdlStep,
     DropIndexStep,
     FillStep,
+    ForgetStep,
     GateStep,
     IndexStep,
     Phase,
@@ -47,7 +49,24 @@ async def do_step(lead: Lead, step: Step) -> None:
     try:
         await _do(lead, step, row)
     except (OscError, psycopg.Error) as error:
-        raise await _failed(lead, step, row, error) from error
+        told = await _failed(lead, step, row, error)
+        if isinstance(step, ValidateStep) and isinstance(error, Refused):
+            await _take_back_unproven(lead, step)
+        raise told from error
+
+
+async def _take_back_unproven(lead: Lead, step: ValidateStep) -> None:
+    """Take away a constraint that rows break: NOT VALID it would refuse every later write of such a row (F50).
+
+    The verification of the table is to be taken again as well: that is what sends such rows back to the fill.
+    """
+    for before in reversed(lead.program.phase(step.phase).steps):
+        adds = isinstance(before, DdlStep) and any(
+            isinstance(one, AddConstraint) and (one.table, one.constraint.name) == (step.table, step.constraint)
+            for one in before.effects
+        )
+        if adds or (isinstance(before, VerifyStep) and before.table == step.table):
+            await undo_step(lead, before)
 
 
 async def _row(lead: Lead, step: Step) -> StepRow:
@@ -76,6 +95,8 @@ async def _do(lead: Lead, step: Step, row: StepRow) -> None:
             await maintenance.analyze(lead, step, row)
         case ProbeStep():
             await maintenance.probe(lead, step, row)
+        case ForgetStep():
+            await forget.do(lead, step, row)
         case GateStep():
             await gate.do(lead, step, row)
         case _:
@@ -141,7 +162,7 @@ def refuse_final(lead: Lead, steps: list[tuple[Step, StepRow]]) -> None:
 
 
 def _has_no_way_back(step: Step, row: StepRow) -> bool:
-    if isinstance(step, DropIndexStep):
+    if isinstance(step, DropIndexStep | ForgetStep):
         return row.state in ("done", "started", "failed", "ambiguous")  # it commits by itself on its way
     return isinstance(step, DdlStep | SqlStep | SwitchStep) and step.undo is None and row.state in ("done", "ambiguous")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from osc.errors import Conflict
 from osc.executor.handlers import verify
 from osc.executor.lead import Lead
-from osc.program import Phase, VerifyStep
+from osc.program import FillStep, Phase, VerifyStep
 from osc.state import verifications
 from osc.state.transitions import State
 
@@ -44,8 +44,10 @@ async def _verify(lead: Lead, step: VerifyStep) -> None:
 
 
 def verify_steps(lead: Lead, phase: Phase) -> list[VerifyStep]:
-    """Return the verifications of a phase."""
-    return [step for step in lead.program.phase(phase).steps if isinstance(step, VerifyStep)]
+    """Return the verifications of a phase; in contract those of both sides alone, and not those of a fill of its own."""
+    steps = lead.program.phase(phase).steps
+    filled = {step.table for step in steps if isinstance(step, FillStep) and phase is Phase.CONTRACT}
+    return [step for step in steps if isinstance(step, VerifyStep) and step.table not in filled]
 
 
 async def verify_change(lead: Lead) -> None:

@@ -28,6 +28,9 @@ class Operation(BaseModel):
     summary: ClassVar[str] = ""
     """One line for the reference: what it does."""
 
+    made_here: ClassVar[str] = ""
+    """For a kind that works on a column as it is: what to do instead where an earlier operation makes that column."""
+
     proven_on_later_shape: ClassVar[bool] = False
     """Whether its proofs are about the shape that earlier operations leave, not about the rows as they are."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from osc.catalog import Constraint, Table
 from osc.names import NAME_BYTES_MAX, generated, quote
 from osc.operations.parts import ConstraintPart, Stage
+from osc.operations.shown import shown_key
+from osc.program.phase import Phase
 
 
 def not_null(
@@ -17,6 +19,8 @@ def not_null(
     validate_it: bool = True,
     comment: str | None = None,
     stage: Stage = Stage.AFTER_FILL,
+    phase: Phase = Phase.BACKFILL,
+    path: tuple[str | int, ...] = (),
 ) -> ConstraintPart:
     """Return the part that makes ``column`` NOT NULL once no row violates it.
 
@@ -39,6 +43,9 @@ def not_null(
             validate_it=validate_it,
             comment=comment,
             stage=stage,
+            phase=phase,
+            violations=nulls(table, column),
+            path=path,
         )
     check = generated("nn", table.name.name, column)
     add = f"{alter} ADD CONSTRAINT {quote(check)} CHECK ({quote(column)} IS NOT NULL) NOT VALID"
@@ -52,7 +59,16 @@ def not_null(
         title=title,
         narrowing=narrowing,
         stage=stage,
+        phase=phase,
+        violations=nulls(table, column),
+        path=path,
     )
+
+
+def nulls(table: Table, column: str) -> str:
+    """Return the query for rows that hold NULL, some of them, by key."""
+    me = quote(table.name.name)
+    return f"SELECT {shown_key(table)} FROM ONLY {table.name.sql} AS {me} WHERE {me}.{quote(column)} IS NULL LIMIT 20"
 
 
 def not_null_constraint(table: Table, column: str) -> Constraint | None:

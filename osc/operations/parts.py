@@ -100,6 +100,11 @@ class Pair(_Part):
     """False where new rows get their value by a default, so that only the rows that are there need a fill."""
     up_never_null: bool = False
     """``up`` is evaluated once a row and never NULL (a volatile default: nextval must not be drawn twice)."""
+    keeps: bool = False
+    """The column is the application's own and stays so: where it is NULL it gets ``up``, and what was overwritten is
+    kept until contract for the way back. No row may hold NULL afterwards."""
+    phase: Phase = Phase.BACKFILL
+    """When it is filled."""
 
 
 class IndexPart(_Part):
@@ -146,6 +151,7 @@ class ConstraintPart(_Part):
     violations: str | None = None
     narrowing: str = ""
     path: tuple[str | int, ...] = ()
+    phase: Phase = Phase.BACKFILL
     set_not_null: str | None = None
     """On servers before 18: the column that becomes NOT NULL by this proven check, which is dropped afterwards."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from osc.catalog import Table
 from osc.names import QName, literal, quote
 from osc.operations.replacement import Replacement
+from osc.operations.shown import shown_key
 from osc.operations.tokens import tokens
 from osc.program.model import Probe, Proof
 from osc.sql.message import dollar_quote
@@ -168,7 +169,7 @@ def pair_probes(new: Replacement) -> Iterator[Probe]:
 def null_probe(table: Table, up: str, column: str, field: str) -> Probe:
     """Return the probe for rows that a NOT NULL behind the fill would refuse, listed before the first write."""
     return Probe(
-        sql=f"SELECT {_shown_key(table)} FROM ONLY {table.name.sql} AS {quote(table.name.name)} WHERE (\n{up}\n) IS "
+        sql=f"SELECT {shown_key(table)} FROM ONLY {table.name.sql} AS {quote(table.name.name)} WHERE (\n{up}\n) IS "
         f"NULL LIMIT 20",
         evaluates=True,
         code="C244",
@@ -176,11 +177,6 @@ def null_probe(table: Table, up: str, column: str, field: str) -> Probe:
         hint="let up give a value for each row, mend these rows, or say not_null: false",
         path=(field,),
     )
-
-
-def _shown_key(table: Table) -> str:
-    key = table.paging_key()
-    return " || ', ' || ".join(f"{quote(name)}::text" for name in key.columns if name) if key else "'?'"
 
 
 def _ambiguity_probe(new: Replacement) -> Iterable[Probe]:

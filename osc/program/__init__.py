@@ -8,6 +8,7 @@ from osc.program.steps import (
     DdlStep,
     DropIndexStep,
     FillStep,
+    ForgetStep,
     GateStep,
     IndexStep,
     ProbeStep,
@@ -19,6 +20,6 @@ from osc.program.steps import (
 )
 
 __all__ = [
-    "AnalyzeStep", "DdlStep", "DropIndexStep", "Duration", "FillStep", "Gate", "GateStep", "IndexStep", "Phase",
-    "PhaseProgram", "Probe", "ProbeStep", "Program", "Proof", "SqlStep", "Step", "SwitchStep", "ValidateStep", "VerifyStep",
+    "AnalyzeStep", "DdlStep", "DropIndexStep", "Duration", "FillStep", "ForgetStep", "Gate", "GateStep", "IndexStep",
+    "Phase", "PhaseProgram", "Probe", "ProbeStep", "Program", "Proof", "SqlStep", "Step", "SwitchStep", "ValidateStep", "VerifyStep",
 ]  # fmt: skip

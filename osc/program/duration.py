@@ -10,6 +10,7 @@ class Duration(StrEnum):
 
     INSTANT = "milliseconds"
     SCAN = "reads the whole table"
+    FORGET = "deletes rows of osc's own in batches"
     FILL = "rewrites rows in batches"
     BUILD = "builds an index"
     WAIT = "until it is opened"

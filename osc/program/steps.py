@@ -112,6 +112,12 @@ class FillStep(_Step):
     guard: str = "true"
     """The condition each batch proves: the sync trigger stands and fires."""
     triggers: Literal["refuse", "fire", "skip"] = "refuse"
+    unfilled: str = ""
+    """Keys of a window (``$1`` to ``$2``, both included, of slice ``$3``) that are still to be filled, evaluating
+    nothing; empty where the executor can tell from ``columns``."""
+    put_back: FillStep | None = None
+    """The walk that puts back what this one overwrote of the application's own and kept: a fill of the same table,
+    paged by what was kept. Its ``end`` is empty: nothing is added to it meanwhile."""
     duration: Duration = Duration.FILL
 
 
@@ -132,6 +138,11 @@ class VerifyStep(_Step):
     """The first key behind ``$1``, to step over a row whose expression raises."""
     columns: tuple[str, ...] = ()
     """The columns judged."""
+    wrong: str = "are not in step"
+    """What is said of rows that do not pass."""
+    hint: str = (
+        "look at these rows: an application wrote both columns, or a trigger was off; mend them and verify again"
+    )
     duration: Duration = Duration.SCAN
 
 
@@ -145,6 +156,13 @@ class ValidateStep(_Step):
     violations: str | None = None
     """A query for keys of rows that break it, to name them when validation fails."""
     duration: Duration = Duration.SCAN
+
+
+class ForgetStep(_Step):
+    """Delete, in batches, what the fills of the change kept for the way back; there is none from its beginning on."""
+
+    kind: Literal["forget"] = "forget"
+    duration: Duration = Duration.FORGET
 
 
 class AnalyzeStep(_Step):
@@ -205,6 +223,6 @@ class SwitchStep(_Step):
 
 Step = Annotated[
     DdlStep | SqlStep | IndexStep | DropIndexStep | FillStep | VerifyStep | ValidateStep | AnalyzeStep | ProbeStep
-    | GateStep | SwitchStep,
+    | ForgetStep | GateStep | SwitchStep,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -10,44 +10,32 @@ second UPDATE of the slice row in the same statement would silently be dropped (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from osc.names import QName, quote
-from osc.sql import keyset
+from osc.sql import keeping, keyset
+from osc.sql.filled import Filled
 from osc.sql.keyset import KeyColumn
 
 NOT_PAUSED = "NOT osc.is_paused(s.change)"
 """Read from the statement's snapshot and never locked: a pause commits at once, whatever is in flight (I20)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """A column that the fill gives a value: ``up`` is ready for a query in which the table has its own name."""
-
-    target: str
-    up: str
-    never_null: bool = False
-    """``up`` is volatile and never NULL: it is evaluated once a row, by the UPDATE alone."""
+__all__ = ["NAME_POISON", "Filled", "end", "pass_over", "plain", "revisit", "skipping", "unfilled"]
 
 
 def plain(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
     """Return the batch that waits (shortly) for locked rows.
 
     The values are computed by the UPDATE itself from the row version it locked; a value read beforehand could be
-    older than a write of the application (S10, F51).
+    older than a write of the application (S10, F51). Where values are kept the rows are locked first, because only
+    the locked version tells which columns were NULL.
     """
     me = quote(table.name)
-    return f"""WITH {_bounds(table, key)},
+    window = _window(key, me)
+    return f"""WITH {bounds(table.sql, key, me, only=True)},
 moved AS (
-{_move_slice(guard)}
-), filled AS (
-    UPDATE ONLY {table.sql} AS {me}
-    SET {_assignments(filled)}
-    WHERE {keyset.after(key, me)}
-      AND {keyset.up_to_scalar(key, me, "moved")}
-      AND {_needs_work(filled, me)}
-    RETURNING 1
-)
+{move_slice(guard)}
+), {_locked_and_kept(table, key, filled, window) if _keeps(filled) else _filled(table, filled, window)}
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped
 FROM moved"""
 
@@ -58,10 +46,10 @@ def skipping(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *
     A noted window is visited again before anything is called complete (I8).
     """
     me = quote(table.name)
-    window = f"{keyset.after(key, me)}\n      AND {keyset.up_to_scalar(key, me, 'moved')}"
-    return f"""WITH {_bounds(table, key)},
+    window = _window(key, me)
+    return f"""WITH {bounds(table.sql, key, me, only=True)},
 moved AS (
-{_move_slice(guard)}
+{move_slice(guard)}
 ), {_locked_and_filled(table, key, filled, window)},
 noted AS (
     INSERT INTO osc.skipped (change, step, slice, lo, hi, rows)
@@ -92,7 +80,7 @@ def revisit(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *,
     WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6
       AND {guard}
       AND {NOT_PAUSED}
-    RETURNING s.slice
+    RETURNING s.change, s.step, s.slice
 ), {_locked_and_filled(table, key, filled, window, needs_work)},
 gone AS (
     DELETE FROM osc.skipped AS k
@@ -127,22 +115,26 @@ RETURNING 1"""
 """Name a poison row that was met behind the cursor: key, slice, epoch, seq, SQLSTATE, message."""
 
 
-def pass_over(table: QName, key: Sequence[KeyColumn], *, guard: str = "true") -> str:
-    """Return the statement that moves the cursor over one poison row and names it; nothing else is touched.
-
-    ``$7`` is the SQLSTATE, ``$8`` the message.
-    """
-    return f"""WITH {_bounds(table, key)},
-moved AS (
-{_move_slice(guard)}
-), named AS (
+NAME_PASSED = """named AS (
     INSERT INTO osc.poison (change, step, key, sqlstate, message)
     SELECT moved.change, moved.step, moved.cursor, $7::text, $8::text
     FROM moved
     WHERE moved.rows > 0
     ON CONFLICT (change, step, key) DO UPDATE SET sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, at = clock_timestamp()
     RETURNING 1
-)
+)"""
+
+
+def pass_over(table: QName, key: Sequence[KeyColumn], *, guard: str = "true") -> str:
+    """Return the statement that moves the cursor over one poison row and names it; nothing else is touched.
+
+    ``$7`` is the SQLSTATE, ``$8`` the message.
+    """
+    me = quote(table.name)
+    return f"""WITH {bounds(table.sql, key, me, only=True)},
+moved AS (
+{move_slice(guard)}
+), {NAME_PASSED}
 SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, 0::bigint AS skipped
 FROM moved"""
 
@@ -156,12 +148,12 @@ def end(table: QName, key: Sequence[KeyColumn]) -> str:
     )
 
 
-def _bounds(table: QName, key: Sequence[KeyColumn]) -> str:
-    me = quote(table.name)
+def bounds(relation: str, key: Sequence[KeyColumn], alias: str, *, only: bool, condition: str = "") -> str:
+    """Return the page behind the cursor, found without locking, and its edge: the last key and how many rows."""
     return f"""bounds AS MATERIALIZED (
-    SELECT {keyset.columns(key, me)} FROM ONLY {table.sql} AS {me}
-    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me)}
-    ORDER BY {keyset.order(key, me)} LIMIT $3
+    SELECT {keyset.columns(key, alias)} FROM {"ONLY " if only else ""}{relation} AS {alias}
+    WHERE {condition}{keyset.after(key, alias)} AND {keyset.up_to(key, alias)}
+    ORDER BY {keyset.order(key, alias)} LIMIT $3
 ), edge AS MATERIALIZED (
     SELECT (SELECT {keyset.as_cursor(key, "b")} FROM bounds AS b
             ORDER BY {keyset.order(key, "b", descending=True)} LIMIT 1) AS cursor,
@@ -169,7 +161,8 @@ def _bounds(table: QName, key: Sequence[KeyColumn]) -> str:
 )"""
 
 
-def _move_slice(guard: str) -> str:
+def move_slice(guard: str) -> str:
+    """Return the one UPDATE of the slice row, which is fence, checkpoint and pause in one."""
     return f"""    UPDATE osc.slice AS s
     SET cursor = coalesce(edge.cursor, s.cursor), seq = s.seq + 1, batches = s.batches + 1,
         rows_seen = s.rows_seen + edge.rows, finished = edge.rows < $3
@@ -190,31 +183,79 @@ def _named(key: Sequence[KeyColumn], me: str) -> str:
     )
 
 
+def _window(key: Sequence[KeyColumn], me: str) -> str:
+    return f"{keyset.after(key, me)}\n      AND {keyset.up_to_scalar(key, me, 'moved')}"
+
+
+def _keeps(filled: Sequence[Filled]) -> bool:
+    return any(one.keeps for one in filled)
+
+
+def _filled(table: QName, filled: Sequence[Filled], window: str) -> str:
+    me = quote(table.name)
+    return f"""filled AS (
+    UPDATE ONLY {table.sql} AS {me}
+    SET {_assignments(filled)}
+    WHERE {window}
+      AND {_needs_work(filled, me)}
+    RETURNING 1
+)"""
+
+
 def _locked_and_filled(
     table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], window: str, needs_work: str = ""
 ) -> str:
     me = quote(table.name)
     needs_work = needs_work or _needs_work(filled, me)
-    names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))
     keys = ", ".join(f"osc_key_{n}" for n in range(1, len(key) + 1))
     row = keyset.columns(key, me)
-    return f"""locked AS MATERIALIZED (
-    SELECT {names} FROM ONLY {table.sql} AS {me}
-    WHERE {window}
-      AND {needs_work}
-    FOR NO KEY UPDATE SKIP LOCKED
-), filled AS (
+    if _keeps(filled):
+        first = _locked_and_kept(table, key, filled, window, needs_work, skip=True)
+    else:
+        first = f"""{_locked(table, key, window, needs_work, skip=True)}, filled AS (
     UPDATE ONLY {table.sql} AS {me}
     SET {_assignments(filled)}
     WHERE ({row}) IN (SELECT {keys} FROM locked)
       AND {needs_work}
     RETURNING 1
-), missed AS (
+)"""
+    return f"""{first}, missed AS (
     SELECT count(*) AS rows FROM ONLY {table.sql} AS {me}
     WHERE {window}
       AND {needs_work}
       AND ({row}) NOT IN (SELECT {keys} FROM locked)
 )"""
+
+
+def _locked(
+    table: QName, key: Sequence[KeyColumn], window: str, needs_work: str, *, skip: bool, and_also: str = ""
+) -> str:
+    me = quote(table.name)
+    names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))
+    return f"""locked AS MATERIALIZED (
+    SELECT {names}{and_also} FROM ONLY {table.sql} AS {me}
+    WHERE {window}
+      AND {needs_work}
+    FOR NO KEY UPDATE{" SKIP LOCKED" if skip else ""}
+)"""
+
+
+def _locked_and_kept(
+    table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], window: str, needs_work: str = "",
+    *, skip: bool = False,
+) -> str:  # fmt: skip
+    """Lock, fill and keep: the row's key and what was written go into osc.kept in this very statement."""
+    me = quote(table.name)
+    needs_work = needs_work or _needs_work(filled, me)
+    same_row = " AND ".join(f"{me}.{quote(column.name)} = osc_locked.osc_key_{n}" for n, column in enumerate(key, 1))
+    return f"""{_locked(table, key, window, needs_work, skip=skip, and_also=keeping.empty(filled, me))}, filled AS (
+    UPDATE ONLY {table.sql} AS {me}
+    SET {_assignments(filled)}
+    FROM locked AS osc_locked
+    WHERE {same_row}
+      AND {needs_work}
+    RETURNING {keyset.as_cursor(key, me)} AS osc_key, {keeping.written(filled, me)} AS osc_ours
+), {keeping.KEPT}"""
 
 
 def _assignments(filled: Sequence[Filled]) -> str:

@@ -157,7 +157,9 @@ async def note(conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int
 
     Raises LeaseLost or Conflict if fenced.
     """
+    await failpoint("note.before")
     row = await _queries.one(conn, "note", change=change, ordinal=ordinal, epoch=epoch, result=Jsonb(result))
+    await failpoint("note.after")
     if row is None:
         await _refuse(conn, change, ordinal, epoch)
 

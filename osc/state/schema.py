@@ -103,7 +103,7 @@ async def _inspect(conn: AsyncConnection[Any]) -> tuple[int | None, str | None]:
     owner = None if found["owner_is_me"] else str(found["owner"])
     if not found["has_meta"]:
         return None, owner
-    return await _checked_version(conn, set(found["tables"])), owner
+    return await _checked_version(conn), owner
 
 
 def _refuse_foreign(found: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ def _refuse_foreign(found: dict[str, Any]) -> None:
         )
 
 
-async def _checked_version(conn: AsyncConnection[Any], tables: set[str]) -> int:
+async def _checked_version(conn: AsyncConnection[Any]) -> int:
     row = await _queries.one(conn, "meta")
     if row is None:
         raise DamagedState("osc.meta has lost its row; nothing was changed", hint="run osc doctor")
@@ -148,7 +148,9 @@ async def _checked_version(conn: AsyncConnection[Any], tables: set[str]) -> int:
             hint="if this is the database that the changes are to go on in, run osc adopt",
             facts={"same_server": row["same_server"], "same_database": row["same_database"]},
         )
-    missing = sorted(known_tables() - tables)
+    # Looked at behind the version: another executor may have migrated since the first look, and what it made be new.
+    found = await _queries.one(conn, "look")
+    missing = sorted(known_tables() - set(found["tables"] if found else ()))
     if version == known_version() and missing:
         raise DamagedState(
             f"tables of the state are missing: {', '.join(missing)}; nothing was changed",

@@ -160,7 +160,10 @@ async def finish(conn: AsyncConnection[Any], slice: Slice) -> None:
 
 async def drop(conn: AsyncConnection[Any], change: int, step: str, epoch: int) -> None:
     """Remove slices, skipped windows and poison rows of a step; raise LeaseLost if `epoch` does not lead."""
-    if await _queries.one(conn, "drop", change=change, step=step, epoch=epoch) is None:
+    await failpoint("drop_slices.before")
+    row = await _queries.one(conn, "drop", change=change, step=step, epoch=epoch)
+    await failpoint("drop_slices.after")
+    if row is None:
         await changes.refuse(conn, change, epoch, f"drop the slices of {step}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osc.program import Phase, Program
+from osc.program import FillStep, Phase, Program
 from osc.state.transitions import FINAL, State, phase_completed
 from osc.verbs.gates import PERSON, in_the_way, next_phase
 from osc.verbs.standing import Advice, Condition, GateNow
@@ -101,4 +101,6 @@ def way_back(change: Change, program: Program | None) -> Advice:
         return Advice("", f"none: the plan declares no way back after {one_way}")
     if done is not None and done.order >= Phase.SWITCH.order:
         return Advice(f"osc rollback {change.id} --to backfill", "makes the old columns the truth again")
-    return Advice(f"osc rollback {change.id}", "takes everything back")
+    kept = program is not None and any(isinstance(step, FillStep) and step.put_back for step in program.steps())
+    told = ", and gives rows that still hold what the fill wrote their old value back" if kept else ""
+    return Advice(f"osc rollback {change.id}", f"takes everything back{told}")

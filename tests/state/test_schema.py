@@ -67,7 +67,9 @@ async def test_eight_racing_executors_run_a_later_migration_once(
 ) -> None:
     sessions = [await session() for _ in range(8)]
     await ensure_schema(sessions[0])
-    later = schema.Migration(2, "CREATE TABLE osc.later (n integer); INSERT INTO osc.later VALUES (1);")
+    later = schema.Migration(
+        schema.known_version() + 1, "CREATE TABLE osc.later (n integer); INSERT INTO osc.later VALUES (1);"
+    )
     two = (*schema.migrations(), later)
     monkeypatch.setattr(schema, "migrations", lambda: two)
     assert await schema_state(sessions[0]) == "older"
@@ -78,10 +80,30 @@ async def test_eight_racing_executors_run_a_later_migration_once(
     assert await (await sessions[0].execute("SELECT count(*) FROM osc.later")).fetchone() == (1,)
 
 
+async def test_who_looked_before_another_migrated_does_not_miss_what_it_made(
+    session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables were looked at under the old version, the version is read under the new one."""
+    early, other = await session(), await session()
+    every, inspect = schema.migrations(), schema._checked_version
+    monkeypatch.setattr(schema, "migrations", lambda: every[:1])
+    await ensure_schema(other)
+    monkeypatch.setattr(schema, "migrations", lambda: every)
+
+    async def overtaken(conn: Session) -> int:
+        if conn is early:
+            await ensure_schema(other)
+        return await inspect(conn)
+
+    monkeypatch.setattr(schema, "_checked_version", overtaken)
+    await ensure_schema(early)
+    assert await schema_state(early) == "current"
+
+
 async def test_a_failing_migration_changes_nothing(session: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = await session()
     await ensure_schema(conn)
-    broken = schema.Migration(2, "CREATE TABLE osc.later (n integer); SELECT 1 / 0;")
+    broken = schema.Migration(schema.known_version() + 1, "CREATE TABLE osc.later (n integer); SELECT 1 / 0;")
     two = (*schema.migrations(), broken)
     monkeypatch.setattr(schema, "migrations", lambda: two)
     with pytest.raises(errors.DivisionByZero):

@@ -11,6 +11,7 @@ from osc.program import (
     DdlStep,
     DropIndexStep,
     FillStep,
+    ForgetStep,
     GateStep,
     IndexStep,
     Phase,
@@ -67,6 +68,8 @@ def forward(step: Step) -> tuple[Statement, ...]:
             return (Statement(step.sql),)
         case GateStep():
             return (Statement(step.sql),) if step.sql else ()
+        case ForgetStep():
+            return ()
         case _:
             assert_never(step)
 
@@ -89,7 +92,9 @@ def backward(step: Step) -> tuple[str, ...] | None:
             return step.undo
         case IndexStep():
             return (_drop_index(step),)
-        case DropIndexStep():
+        case FillStep(put_back=FillStep() as back):
+            return (back.batch,)
+        case DropIndexStep() | ForgetStep():
             return None
         case _:
             return ()

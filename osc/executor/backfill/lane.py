@@ -96,7 +96,10 @@ class Lane:
     async def fill_around_poison(self, lo: Key | None, hi: Key | None, *, name: bool) -> None:
         """Fill a window in which a row raises, all but such rows; with ``name`` they are named in the state (I9)."""
         sql = batch.unfilled(self.step.table, self.step.key, self.step.columns)
-        found = await within(self.conn, self.lead.settings.query_deadline_s, fetch_all(self.conn, sql, [lo, hi]))
+        params: list[Any] = [lo, hi]
+        if self.step.unfilled:
+            sql, params = self.step.unfilled, [lo, hi, self.slice.slice]
+        found = await within(self.conn, self.lead.settings.query_deadline_s, fetch_all(self.conn, sql, params))
         await self._fill_keys([row[0] for row in found], name=name)
 
     async def _fill_keys(self, keys: list[Key], *, name: bool) -> None:

@@ -16,19 +16,26 @@ from osc.state import journal, slices
 from osc.state.journal import StepRow
 from osc.state.slices import Key, Slice
 
+PUTTING_BACK = "putting_back"
+"""In the result of a fill that is being undone: its slices are those of the walk that puts back."""
+
 
 async def do(lead: Lead, step: FillStep, row: StepRow) -> None:
     """Fill the table; afterwards every row that was there is filled, skipped windows included, and the step is done.
 
     Raises Refused when rows cannot be filled: they are named in the state, and everything else is filled.
     """
+    await _walk_all(lead, step, row, "filled")
+    await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
+
+
+async def _walk_all(lead: Lead, step: FillStep, row: StepRow, done: str) -> None:
     conn = await lead.worker("fill")
     try:
         await prepare(lead, step, conn)
-        for piece in await _slices(lead, step, conn):
+        for piece in await _slices(lead, step):
             await _walk(lead, step, row, conn, piece)
-        await _poison(lead, step)
-        await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
+        await _poison(lead, step, done)
     finally:
         await close(conn)
 
@@ -46,11 +53,13 @@ async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
     )
 
 
-async def _slices(lead: Lead, step: FillStep, conn: Connection) -> list[Slice]:
+async def _slices(lead: Lead, step: FillStep) -> list[Slice]:
     """Return the slices, made at the first time with the end that is fixed now that the triggers are live (S21)."""
     found = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
     if found:
         return found
+    if not step.end:
+        return await lead.ask(slices.create(lead.control, lead.number, step.id, [(None, None)], lead.epoch))
     end = await within(lead.control, lead.settings.query_deadline_s, fetch_one(lead.control, step.end, []))
     if end is None:
         return []
@@ -120,7 +129,7 @@ async def _say_locked(lead: Lead, step: FillStep, row: StepRow, left: int) -> No
     )
 
 
-async def _poison(lead: Lead, step: FillStep) -> None:
+async def _poison(lead: Lead, step: FillStep, done: str) -> None:
     """Try the named rows once more, then refuse if any is left: the phase cannot complete over them."""
     named = [one for one in await lead.ask(slices.poison(lead.control, lead.number)) if one.step == step.id]
     if not named:
@@ -143,8 +152,8 @@ async def _poison(lead: Lead, step: FillStep) -> None:
             f"({', '.join(one.key)}): {one.message} [{one.sqlstate}]" for one in left[: lead.settings.sample_keys_max]
         )
         raise Refused(
-            f"{len(left)} rows of {step.table} cannot be filled, all others are: {listed}",
-            hint=f"mend these rows, then osc advance {lead.change.id}",
+            f"{len(left)} rows of {step.table} cannot be {done}, all others are: {listed}",
+            hint=f"mend these rows, then osc {'advance' if done == 'filled' else 'rollback'} {lead.change.id}",
             facts={"rows": len(left), "keys": [one.key for one in left[: lead.settings.sample_keys_max]]},
         )
 
@@ -161,6 +170,20 @@ async def _mended(lane: Lane, key: Key) -> bool:
 
 
 async def undo(lead: Lead, step: FillStep, row: StepRow) -> None:
-    """Forget the slices; the filled column itself goes with the step that added it."""
+    """Put back what the fill kept, and forget the slices; a column that was added goes with the step that added it.
+
+    Raises Refused when old values cannot be put back: these rows are named, all others have theirs.
+    """
+    if step.put_back is not None:
+        await _put_back(lead, step.put_back.model_copy(update={"id": step.id}), row)
     await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch))
     await lead.ask(journal.undone(lead.control, lead.number, row.ordinal, lead.epoch))
+
+
+async def _put_back(lead: Lead, step: FillStep, row: StepRow) -> None:
+    """Walk what was kept. The slices of the fill go first, and the journal says so: from then on they are this walk's."""
+    if not (row.result or {}).get(PUTTING_BACK):
+        await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch))
+        await lead.ask(journal.note(lead.control, lead.number, row.ordinal, lead.epoch, {PUTTING_BACK: True}))
+    lead.report("step", step.title, phase=str(step.phase), step=step.id)
+    await _walk_all(lead, step, row, "put back")

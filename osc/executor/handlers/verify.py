@@ -51,8 +51,8 @@ def refuse_mismatches(lead: Lead, step: VerifyStep, verdict: Verdict) -> None:
     if verdict.mismatches:
         keys = "; ".join(f"({', '.join(key)})" for key in verdict.sample)
         raise Refused(
-            f"{verdict.mismatches} of {verdict.rows} rows of {step.table} are not in step: {keys}",
-            hint="look at these rows: an application wrote both columns, or a trigger was off; mend them and verify again",
+            f"{verdict.mismatches} of {verdict.rows} rows of {step.table} {step.wrong}: {keys}",
+            hint=step.hint,
             facts={"rows": verdict.rows, "mismatches": verdict.mismatches, "keys": verdict.sample},
         )
 
