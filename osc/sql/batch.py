@@ -31,11 +31,11 @@ def plain(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, g
     the locked version tells which columns were NULL.
     """
     me = quote(table.name)
-    window = _window(key, me)
+    done = _locked_and_kept(table, key, filled, _window(key, me)) if _keeps(filled) else _filled(table, key, filled)
     return f"""WITH {bounds(table.sql, key, me, only=True)},
 moved AS (
 {move_slice(guard)}
-), {_locked_and_kept(table, key, filled, window) if _keeps(filled) else _filled(table, filled, window)}
+), {done}
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped
 FROM moved"""
 
@@ -191,12 +191,13 @@ def _keeps(filled: Sequence[Filled]) -> bool:
     return any(one.keeps for one in filled)
 
 
-def _filled(table: QName, filled: Sequence[Filled], window: str) -> str:
+def _filled(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled]) -> str:
     me = quote(table.name)
     return f"""filled AS (
     UPDATE ONLY {table.sql} AS {me}
     SET {_assignments(filled)}
-    WHERE {window}
+    WHERE {keyset.after(key, me)}
+      AND {keyset.up_to_scalar(key, me, "moved")}
       AND {_needs_work(filled, me)}
     RETURNING 1
 )"""
@@ -236,7 +237,7 @@ def _locked(
     SELECT {names}{and_also} FROM ONLY {table.sql} AS {me}
     WHERE {window}
       AND {needs_work}
-    FOR NO KEY UPDATE{" SKIP LOCKED" if skip else ""}
+    {"FOR NO KEY UPDATE SKIP LOCKED" if skip else "FOR NO KEY UPDATE"}
 )"""
 
 

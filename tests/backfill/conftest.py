@@ -54,7 +54,7 @@ class Filling:
         conn = await self.lead.worker("fill")
         self.opened.push_async_callback(close, conn)
         await fill.prepare(self.lead, self.step, conn)
-        (piece,) = await fill._slices(self.lead, self.step, conn)
+        (piece,) = await fill._slices(self.lead, self.step)
         lane = await fill.claimed_lane(self.lead, self.step, conn, piece)
         assert lane is not None
         return lane
