@@ -12,7 +12,7 @@ from osc.catalog import Catalog, Column, Constraint, Index, Table
 from osc.catalog.model import WHOLE_ROW
 from osc.errors import Finding
 from osc.names import quote
-from osc.operations import casts, objections
+from osc.operations import casts, objections, proving
 from osc.operations.nullability import nulls
 from osc.operations.parts import Pair
 from osc.operations.shown import shown_key
@@ -73,28 +73,21 @@ def pair(table: Table, column: Column, value: str, phase: Phase) -> Pair:
 def proofs(table: Table, column: Column, value: str, *, scalar: bool) -> Iterator[Proof]:
     """Yield the proof that ``value`` is of the column's type; an expression must be immutable over the row as well."""
     clone = f"pg_temp.{quote(table.name.name)}"
-    typed = f"SELECT (\n{value}\n)::{column.type}"
-    if scalar:
-        create = f"CREATE TEMPORARY TABLE osc_proven (value {column.type})"
-        yield Proof(
-            sql=(create, f"INSERT INTO osc_proven VALUES ({value})"),
-            code="C231",
-            expression=value,
-            typing=typed,
-            path=("fill",),
-            hint=f"a value of type {column.type} is expected here",
-        )
-        return
+    frozen = (
+        f"CREATE TEMPORARY TABLE {quote(table.name.name)} (LIKE {table.name.sql})",
+        f"ALTER TABLE {clone} ADD COLUMN osc_proven {column.type} GENERATED ALWAYS AS (\n{value}\n) STORED",
+        *proving.frozen_moments(table.name, value),
+    )
+    # Whether it fits into the column only a row can tell: no row is computed in an empty table.
+    fits = (f"CREATE TEMPORARY TABLE osc_proven (value {column.type})", f"INSERT INTO osc_proven VALUES ({value})")
+    hint = "one immutable expression over the row; qualify what is not in pg_catalog"
     yield Proof(
-        sql=(
-            f"CREATE TEMPORARY TABLE {quote(table.name.name)} (LIKE {table.name.sql})",
-            f"ALTER TABLE {clone} ADD COLUMN osc_proven {column.type} GENERATED ALWAYS AS (\n{value}\n) STORED",
-        ),
-        code="C230",
+        sql=(*frozen, *fits) if scalar else frozen,
+        code="C231" if scalar else "C230",
         expression=value,
-        typing=f"{typed} FROM ONLY {table.name.sql} AS {quote(table.name.name)} LIMIT 0",
+        typing=f"SELECT (\n{value}\n)::{column.type} FROM ONLY {table.name.sql} AS {quote(table.name.name)} LIMIT 0",
         path=("fill",),
-        hint="one immutable expression over the row; qualify what is not in pg_catalog",
+        hint=f"a value of type {column.type} is expected here" if scalar else hint,
     )
 
 

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 _queries = Queries("kept.sql")
 
 
-async def forget(conn: AsyncConnection[Any], change: int, epoch: int, rows: int) -> int:
-    """Delete at most `rows` of what is kept and return how many; raise LeaseLost if `epoch` does not lead."""
+async def forget(conn: AsyncConnection[Any], change: int, epoch: int, rows: int, *, step: str | None = None) -> int:
+    """Delete at most `rows` of what a change (or one step of it) kept and return how many.
+
+    Raises LeaseLost if `epoch` does not lead.
+    """
     await failpoint("forget.before")
-    row = await _queries.one(conn, "forget", change=change, epoch=epoch, rows=rows)
+    row = await _queries.one(conn, "forget", change=change, epoch=epoch, rows=rows, step=step)
     await failpoint("forget.after")
     if row is None:
         await changes.refuse(conn, change, epoch, "forget what was kept")

@@ -7,6 +7,7 @@ WITH leader AS MATERIALIZED (
     SELECT l.change FROM osc.lease AS l WHERE l.change = %(change)s AND l.epoch = %(epoch)s FOR SHARE
 ), piece AS MATERIALIZED (
     SELECT k.step, k.key FROM osc.kept AS k, leader WHERE k.change = leader.change
+       AND (%(step)s::text IS NULL OR k.step = %(step)s)
      ORDER BY k.step, k.key COLLATE "C" LIMIT %(rows)s
 ), gone AS (
     DELETE FROM osc.kept AS k USING piece WHERE k.change = %(change)s AND k.step = piece.step AND k.key = piece.key

@@ -9,6 +9,7 @@ from osc.executor.backfill.lane import WALK_THE_KEY, Lane, fetch_one, is_busy, i
 from osc.executor.backfill.meter import Meter
 from osc.executor.backfill.pace import Pace
 from osc.executor.backfill.sizing import BatchSize
+from osc.executor.handlers import forget
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, close, run, within
 from osc.program import FillStep
@@ -129,7 +130,7 @@ async def _say_locked(lead: Lead, step: FillStep, row: StepRow, left: int) -> No
     )
 
 
-async def _poison(lead: Lead, step: FillStep, done: str) -> None:
+async def _poison(lead: Lead, step: FillStep, done: str = "filled") -> None:
     """Try the named rows once more, then refuse if any is left: the phase cannot complete over them."""
     named = [one for one in await lead.ask(slices.poison(lead.control, lead.number)) if one.step == step.id]
     if not named:
@@ -174,7 +175,9 @@ async def undo(lead: Lead, step: FillStep, row: StepRow) -> None:
 
     Raises Refused when old values cannot be put back: these rows are named, all others have theirs.
     """
-    if step.put_back is not None:
+    if step.put_back is not None and step.table in lead.gone:
+        await forget.everything(lead, step)  # there is no row left to put it back into
+    elif step.put_back is not None:
         await _put_back(lead, step.put_back.model_copy(update={"id": step.id}), row)
     await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch))
     await lead.ask(journal.undone(lead.control, lead.number, row.ordinal, lead.epoch))
