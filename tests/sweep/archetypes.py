@@ -49,6 +49,13 @@ ARCHETYPES: dict[str, Archetype] = {
         "backfill: {require: [{ack: writers-comply}]}\n",
         ("writers-comply",),
     ),
+    "set_not_null": Archetype(
+        ("set_not_null",),
+        "  - set_not_null: {table: items, column: note, fill: none}\n",
+        "backfill: {require: [{ack: writers-comply}]}\n",
+        ("writers-comply",),
+        TABLE + "; UPDATE items SET note = NULL WHERE id % 3 > 0",
+    ),
     "own_statements": Archetype(
         ("run",),
         "  - add_column: {table: items, column: extra, type: text, default: ''}\n",
