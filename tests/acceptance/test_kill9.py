@@ -16,7 +16,7 @@ from tests.acceptance.bench import ROWS, Bench
 
 BOTH_SIDES = ("register", "transaction", "build", "rename", "drop_index", "scan", "batch")
 """Elsewhere "before" is where the point before it was "after"."""
-LATER = ("batch.before@5", "rename.before@2", "build.after@2", "transaction.after@3")
+LATER = ("scan.after@2", "finish.before@4", "batch.before@5", "rename.before@2", "build.after@2", "transaction.after@3")
 """Points whose later passages are other places: another batch, the second index, a constraint."""
 FORWARD = [f"{pair}.after" for pair in PAIRS if pair not in ("undo", "problem", "drop_slices", "forget")] + [
     f"{pair}.before" for pair in BOTH_SIDES
