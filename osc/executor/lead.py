@@ -21,7 +21,7 @@ from osc.pg.session import Connection, backend_of, close, connect, deadlock_time
 from osc.pg.target import Target
 from osc.program import Phase, Program
 from osc.settings import DEFAULTS, Settings
-from osc.state import changes, events, lease
+from osc.state import changes, events, lease, soundness
 from osc.state.changes import Change, Standing
 from osc.state.lease import Leader
 
@@ -96,6 +96,7 @@ class Executor:
         standing = await within(control, deadline_s, changes.standing(control, change.number))
         if after_epoch is not None and standing.epoch != after_epoch:
             raise keeping.lease_lost(change.id, after_epoch)
+        await within(control, deadline_s, soundness.refuse_damage(control, change.number))
         taking = lease.take(control, change.number, self.owner, self.settings.lease_s)
         epoch = await within(control, deadline_s, taking)
         return before, epoch

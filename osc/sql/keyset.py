@@ -64,6 +64,21 @@ def up_to_scalar(key: Sequence[KeyColumn], alias: str, relation: str) -> str:
     return f"{_row(key, alias)} <= (SELECT {bounds} FROM {relation} AS w)"
 
 
+def is_within(key: Sequence[KeyColumn]) -> str:
+    """Return the query whether the cursor ``$2`` is a key between ``$1`` and ``$3``; it fails for what is no key at all."""
+
+    def bound(text: str) -> str:
+        values = ", ".join(f"({text}::text[])[{n}]::{column.type}{_collate(column)}" for n, column in enumerate(key, 1))
+        return values if len(key) == 1 else f"ROW({values})"
+
+    lo, cursor, hi = bound("$1"), bound("$2"), bound("$3")
+    return (
+        f"SELECT array_length($2::text[], 1) = {len(key)}\n"
+        f"   AND coalesce($1::text[] IS NULL OR {cursor} >= {lo}, false)\n"
+        f"   AND coalesce($3::text[] IS NULL OR {cursor} <= {hi}, false)"
+    )
+
+
 def _row(key: Sequence[KeyColumn], alias: str) -> str:
     row = ", ".join(f"{alias}.{quote(column.name)}{_collate(column)}" for column in key)
     return row if len(key) == 1 else f"ROW({row})"

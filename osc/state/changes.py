@@ -20,7 +20,7 @@ from osc.program.model import PROGRAM_FORMAT, Program
 from osc.program.phase import Phase
 from osc.state import transitions
 from osc.state.queries import Queries
-from osc.state.refusals import DamagedState, NewerState
+from osc.state.refusals import LOOK, DamagedState, NewerState
 from osc.state.transitions import Event, State
 
 if TYPE_CHECKING:
@@ -92,11 +92,11 @@ class Change:
         if int(self.program_json.get("format", 0)) > PROGRAM_FORMAT:
             raise NewerState(f"change {self.id} was compiled by a newer osc; nothing was changed", hint="use that osc")
         if program_hash(self.program_json) != self.program_hash:
-            raise DamagedState(f"the stored program of {self.id} is not what was registered", hint="run osc doctor")
+            raise DamagedState(f"the stored program of {self.id} is not what was registered", hint=LOOK)
         try:
             return Program.model_validate_json(json.dumps(self.program_json))
         except ValidationError as error:
-            raise DamagedState(f"the stored program of {self.id} cannot be read", hint="run osc doctor") from error
+            raise DamagedState(f"the stored program of {self.id} cannot be read", hint=LOOK) from error
 
 
 def program_hash(data: dict[str, Any]) -> str:
@@ -145,14 +145,14 @@ async def get(conn: AsyncConnection[Any], number: int) -> Change:
     """Return the change with this number; raise DamagedState if it is gone. Only reads."""
     for change in await _select(conn, number=number):
         return change
-    raise DamagedState(f"change number {number} is not in the state any more", hint="run osc doctor")
+    raise DamagedState(f"change number {number} is not in the state any more", hint=LOOK)
 
 
 async def standing(conn: AsyncConnection[Any], number: int) -> Standing:
     """Return where the change stands, without its program; raise DamagedState if it is gone. Only reads."""
     row = await _queries.one(conn, "standing", change=number)
     if row is None:
-        raise DamagedState(f"change number {number} is not in the state any more", hint="run osc doctor")
+        raise DamagedState(f"change number {number} is not in the state any more", hint=LOOK)
     target = None if row["target"] is None else Phase(row["target"])
     return Standing(State(row["state"]), row["direction"], target, row["pacing"], row["epoch"], _pause(row))
 
@@ -267,7 +267,7 @@ async def refuse(conn: AsyncConnection[Any], change: int, epoch: int, what: str)
     """Raise what explains that a fenced statement matched nothing: LeaseLost, DamagedState or Conflict."""
     leading = await _queries.value(conn, "epoch", change=change)
     if leading is None:
-        raise DamagedState(f"change number {change} has lost its lease row; nothing was changed", hint="run osc doctor")
+        raise DamagedState(f"change number {change} has lost its lease row; nothing was changed", hint=LOOK)
     if leading != epoch:
         raise LeaseLost(
             "another executor leads this change now; this one stopped and wrote nothing more",

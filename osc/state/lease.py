@@ -14,7 +14,7 @@ import psycopg
 from osc.failpoints import failpoint
 from osc.state import changes
 from osc.state.queries import Queries
-from osc.state.refusals import DamagedState
+from osc.state.refusals import LOOK, DamagedState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ async def take(conn: AsyncConnection[Any], change: int, owner: UUID, lease_s: fl
     except psycopg.Error as error:
         if error.sqlstate == _DAMAGED:
             message = error.diag.message_primary
-            raise DamagedState(f"{message}; nothing was changed", hint="run osc doctor") from error
+            raise DamagedState(f"{message}; nothing was changed", hint=LOOK) from error
         raise
     await failpoint("lease.after")
     return epoch

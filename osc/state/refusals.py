@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from osc.errors import Conflict, Refused
 
+LOOK = "nothing is guessed: look at schema osc with psql, or restore it from a backup; osc history tells what was done"
+"""What is left to a person where the state itself is damaged."""
+
 
 class ForeignSchema(Refused):
     """A schema `osc` is there and is not ours, or holds what others put into it. Nothing was changed."""

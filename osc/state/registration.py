@@ -81,13 +81,14 @@ async def revise(conn: AsyncConnection[Any], change: Change, program: Program, e
     phases = [phase for phase in Phase if phase not in begun]
     _same_steps(change, program, list(begun))
     data = program.model_dump(mode="json")
+    hash_ = changes.program_hash(data)
     steps = [(n, one) for n, one in enumerate(program.steps(), 1) if one.phase in phases]
     revised = await _queries.one(
         conn, "revise", change=change.number, epoch=epoch, revision=change.revision, program=Jsonb(data),
-        program_hash=changes.program_hash(data), phases=phases, ordinals=[n for n, _ in steps],
+        program_hash=hash_, phases=phases, ordinals=[n for n, _ in steps],
         steps=[one.id for _, one in steps], step_phases=[one.phase for _, one in steps],
         kinds=[one.kind for _, one in steps], who=who,
-        data=Jsonb({"revision": change.revision + 1, "phases": phases}),
+        data=Jsonb({"revision": change.revision + 1, "phases": phases, "program_hash": hash_}),
     )  # fmt: skip
     if revised is None:
         await changes.refuse(conn, change.number, epoch, f"go on from revision {change.revision}")

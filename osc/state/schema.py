@@ -12,10 +12,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal, LiteralString
 
 from psycopg import errors, sql
+from psycopg.types.json import Jsonb
 
 from osc.errors import TryAgainLater
 from osc.state.queries import Queries
-from osc.state.refusals import CopiedDatabase, DamagedState, ForeignSchema, NewerState
+from osc.state.refusals import LOOK, CopiedDatabase, DamagedState, ForeignSchema, NewerState
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -62,6 +63,34 @@ def known_tables() -> frozenset[str]:
     return frozenset(name for one in migrations() for name in re.findall(r"CREATE TABLE osc\.(\w+)", one.text))
 
 
+def known_columns() -> frozenset[str]:
+    """Return the columns the state has at the newest version, as `table.column`, read from the migrations' text."""
+    found: set[str] = set()
+    for one in migrations():
+        text = re.sub(r"--.*", "", one.text)
+        for match in re.finditer(r"CREATE TABLE osc\.(\w+) \(", text):
+            # The first word of each part of the list: constraints begin in capitals, columns do not.
+            firsts = (part.split()[0] for part in _parts(text[match.end() :]) if part.strip())
+            found |= {f"{match[1]}.{name}" for name in firsts if name.islower()}
+        for table, changes in re.findall(r"ALTER TABLE osc\.(\w+)(.*?);", text, re.DOTALL):
+            found |= {f"{table}.{name}" for name in re.findall(r"ADD COLUMN (\w+)", changes)}
+    return frozenset(found)
+
+
+def _parts(text: str) -> list[str]:
+    """Split what stands before the closing parenthesis at the commas that are in no parentheses of their own."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if depth < 0:
+            break
+        if char == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
+
+
 async def schema_state(conn: AsyncConnection[Any]) -> Literal["absent", "current", "older", "newer"]:
     """Say how the state in this database relates to this program. Only reads; takes no lock but ACCESS SHARE.
 
@@ -83,8 +112,22 @@ async def ensure_schema(conn: AsyncConnection[Any]) -> None:
     changed when it raises: ForeignSchema (S101: squatted, or with objects of others in it), NewerState
     (S102), CopiedDatabase (S103), DamagedState (S105: tables missing), TryAgainLater (others hold its locks).
     """
+    await _ensure(conn, copied=False)
+
+
+async def adopt(conn: AsyncConnection[Any], *, who: str, reason: str) -> bool:
+    """Make this database the one that its state belongs to, and carry the state forward; False if it was already.
+
+    For a copy whose changes are to go on here: nobody leads them any more, what was open is found by the next leader.
+    Raises as `ensure_schema` does, but for CopiedDatabase.
+    """
+    await _ensure(conn, copied=True)
+    return await _queries.one(conn, "adopt", who=who, data=Jsonb({"reason": reason})) is not None
+
+
+async def _ensure(conn: AsyncConnection[Any], *, copied: bool) -> None:
     for _ in range(_ATTEMPTS_MAX):
-        version, owner = await _inspect(conn)
+        version, owner = await _inspect(conn, copied=copied)
         if version == known_version():
             return
         try:
@@ -94,7 +137,7 @@ async def ensure_schema(conn: AsyncConnection[Any]) -> None:
     raise TryAgainLater("schema osc is being changed by others; nothing was changed", hint="run the same command again")
 
 
-async def _inspect(conn: AsyncConnection[Any]) -> tuple[int | None, str | None]:
+async def _inspect(conn: AsyncConnection[Any], *, copied: bool) -> tuple[int | None, str | None]:
     """Return the version (None: no tables yet) and the owner to become (None: none); raise the refusals."""
     found = await _queries.one(conn, "look")
     if found is None:
@@ -103,7 +146,7 @@ async def _inspect(conn: AsyncConnection[Any]) -> tuple[int | None, str | None]:
     owner = None if found["owner_is_me"] else str(found["owner"])
     if not found["has_meta"]:
         return None, owner
-    return await _checked_version(conn), owner
+    return await _checked_version(conn, copied=copied), owner
 
 
 def _refuse_foreign(found: dict[str, Any]) -> None:
@@ -129,10 +172,10 @@ def _refuse_foreign(found: dict[str, Any]) -> None:
         )
 
 
-async def _checked_version(conn: AsyncConnection[Any]) -> int:
+async def _checked_version(conn: AsyncConnection[Any], *, copied: bool) -> int:
     row = await _queries.one(conn, "meta")
     if row is None:
-        raise DamagedState("osc.meta has lost its row; nothing was changed", hint="run osc doctor")
+        raise DamagedState("osc.meta has lost its row; nothing was changed", hint=LOOK)
     version = int(row["schema_version"])
     if version > known_version():
         raise NewerState(
@@ -141,23 +184,44 @@ async def _checked_version(conn: AsyncConnection[Any]) -> int:
             hint="use the newer osc",
             facts={"version": version, "known": known_version()},
         )
-    if not (row["same_server"] and row["same_database"]):
-        raise CopiedDatabase(
-            "the state was made for another database: this one is a copy, or was restored or upgraded; "
-            "nothing was changed",
-            hint="if this is the database that the changes are to go on in, run osc adopt",
-            facts={"same_server": row["same_server"], "same_database": row["same_database"]},
-        )
-    # Looked at behind the version: another executor may have migrated since the first look, and what it made be new.
-    found = await _queries.one(conn, "look")
-    missing = sorted(known_tables() - set(found["tables"] if found else ()))
-    if version == known_version() and missing:
+    if not copied:
+        _refuse_copy(row)
+    if version == known_version():
+        # Looked at behind the version: another executor may have migrated since the first look, and what it made be new.
+        _refuse_other_form(await _queries.one(conn, "look") or {"tables": (), "columns": ()})
+        if row["promoted"] and not copied:
+            await _queries.one(conn, "follow_promotion")
+    return version
+
+
+def _refuse_copy(row: dict[str, Any]) -> None:
+    if row["same_server"] and row["same_database"] and row["not_behind"] and row["same_place"]:
+        return
+    raise CopiedDatabase(
+        "the state was made for another database: this one is a copy, or was restored or upgraded; nothing was changed",
+        hint="if this is the database that the changes are to go on in, run osc adopt --reason …",
+        facts={name: row[name] for name in ("same_server", "same_database", "not_behind", "same_place")},
+    )
+
+
+def _refuse_other_form(found: dict[str, Any]) -> None:
+    """Raise DamagedState where tables or columns of the state are missing, or columns were added."""
+    missing = sorted(known_tables() - set(found["tables"]))
+    if missing:
         raise DamagedState(
             f"tables of the state are missing: {', '.join(missing)}; nothing was changed",
-            hint="run osc doctor",
+            hint=LOOK,
             facts={"missing": missing},
         )
-    return version
+    columns, known = set(found["columns"]), known_columns()
+    odd = [*(f"{name} is missing" for name in sorted(known - columns)),
+           *(f"{name} was added" for name in sorted(columns - known))]  # fmt: skip
+    if odd:
+        raise DamagedState(
+            f"tables of the state were altered: {', '.join(odd)}; nothing was changed",
+            hint=LOOK,
+            facts={"columns": odd},
+        )
 
 
 async def _migrate(conn: AsyncConnection[Any], migration: Migration, before: int | None, owner: str | None) -> None:

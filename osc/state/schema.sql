@@ -15,6 +15,9 @@ SELECT n.nspowner IN (SELECT oid FROM mine) AS owner_is_ours,
                   WHERE r.relnamespace = n.oid AND r.relname = 'meta'), false) AS has_meta,
        ARRAY(SELECT r.relname::text FROM pg_catalog.pg_class AS r
               WHERE r.relnamespace = n.oid AND r.relkind = 'r' ORDER BY 1) AS tables,
+       ARRAY(SELECT r.relname::text || '.' || a.attname::text
+               FROM pg_catalog.pg_class AS r JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid
+              WHERE r.relnamespace = n.oid AND r.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
        ARRAY(SELECT r.relname::text FROM pg_catalog.pg_class AS r
               WHERE r.relnamespace = n.oid AND r.relowner <> n.nspowner
              UNION ALL
@@ -30,11 +33,64 @@ SELECT n.nspowner IN (SELECT oid FROM mine) AS owner_is_ours,
  WHERE n.nspname = 'osc'
 
 -- name: meta
+-- The columns that a later migration adds are asked for by name in JSON, so that an older state can be read as well.
+WITH here AS (
+    SELECT c.system_identifier::text AS system_identifier, d.oid AS database_oid,
+           pg_catalog.current_setting('port')::integer AS server_port,
+           pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS timeline
+      FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
+     WHERE d.datname = pg_catalog.current_database()
+), meta AS (
+    SELECT m.schema_version, m.system_identifier, m.database_oid,
+           (pg_catalog.to_jsonb(m) ->> 'server_port')::integer AS server_port, pg_catalog.to_jsonb(m) ->> 'timeline' AS timeline
+      FROM osc.meta AS m
+)
 SELECT m.schema_version,
-       m.system_identifier = c.system_identifier::text AS same_server,
-       m.database_oid = d.oid AS same_database
-  FROM osc.meta AS m, pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
- WHERE d.datname = pg_catalog.current_database()
+       m.system_identifier = h.system_identifier AS same_server,
+       m.database_oid = h.database_oid AS same_database,
+       COALESCE(h.timeline >= m.timeline, true) AS not_behind,
+       COALESCE(h.timeline > m.timeline, false) AS promoted,
+       COALESCE(h.timeline <> m.timeline OR h.server_port = m.server_port, true) AS same_place
+  FROM meta AS m, here AS h
+
+-- name: follow_promotion
+-- A standby took over: state and data came with the same WAL, so the changes go on here. Of several who see it one writes.
+WITH here AS (
+    SELECT pg_catalog.current_setting('port')::integer AS server_port,
+           pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS timeline
+), moved AS (
+    UPDATE osc.meta AS m SET server_port = h.server_port, timeline = h.timeline
+      FROM here AS h WHERE m.timeline < h.timeline
+    RETURNING m.timeline
+)
+SELECT osc.record_event(NULL, 'promoted', pg_catalog.jsonb_build_object('timeline', moved.timeline), 'osc', NULL) AS event
+  FROM moved
+
+-- name: adopt
+-- Somebody says that this copy is where the changes are to go on. Who led them did so elsewhere: nobody leads here, and
+-- the server processes on record are of another server. What was open stays open and is found by the next leader.
+WITH here AS (
+    SELECT c.system_identifier::text AS system_identifier, d.oid AS database_oid,
+           pg_catalog.current_setting('port')::integer AS server_port,
+           pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS timeline
+      FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
+     WHERE d.datname = pg_catalog.current_database()
+), beats AS (
+    UPDATE osc.heartbeat AS h SET owner = NULL, expires_at = clock_timestamp() RETURNING h.change
+), leases AS (
+    UPDATE osc.lease AS l SET owner = NULL FROM beats WHERE l.change = beats.change
+), backends AS (
+    DELETE FROM osc.backend
+), adopted AS (
+    UPDATE osc.meta AS m
+       SET system_identifier = h.system_identifier, database_oid = h.database_oid, server_port = h.server_port,
+           timeline = h.timeline
+      FROM here AS h
+     WHERE (m.system_identifier, m.database_oid, m.server_port, m.timeline)
+           IS DISTINCT FROM (h.system_identifier, h.database_oid, h.server_port, h.timeline)
+    RETURNING m.only_row
+)
+SELECT osc.record_event(NULL, 'adopt', %(data)s, %(who)s, NULL) AS event FROM adopted
 
 -- name: version
 SELECT m.schema_version FROM osc.meta AS m

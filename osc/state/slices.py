@@ -15,7 +15,7 @@ from osc.errors import LeaseLost
 from osc.failpoints import failpoint
 from osc.state import changes
 from osc.state.queries import Queries
-from osc.state.refusals import DamagedState
+from osc.state.refusals import LOOK, DamagedState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ async def get(conn: AsyncConnection[Any], slice: int) -> Slice:
     """Return the slice; raise DamagedState if it is gone. Only reads."""
     row = await _queries.one(conn, "slices", slice=slice, change=None, step=None)
     if row is None:
-        raise DamagedState(f"slice {slice} is not in the state any more", hint="run osc doctor")
+        raise DamagedState(f"slice {slice} is not in the state any more", hint=LOOK)
     return Slice(**row)
 
 

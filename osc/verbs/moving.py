@@ -13,7 +13,7 @@ from osc.executor.reports import Report
 from osc.executor.runner import Work, run_change
 from osc.pg.session import Connection
 from osc.program import Phase
-from osc.state import changes, lease
+from osc.state import changes, lease, soundness
 from osc.state.changes import Change
 from osc.state.transitions import State, allowed_verbs, phase_completed, rests_at
 from osc.verbs.recalled import recalled
@@ -31,6 +31,8 @@ async def find(session: Session, change_id: str) -> Change:
     async with session.state(f"{change_id}:find") as conn:
         change = await changes.find(conn, change_id)
         if change is not None:
+            if change.open:
+                await soundness.refuse_damage(conn, change.number)  # before a wish is written; the leader asks again
             return change
         known = ", ".join(one.id for one in await changes.open_changes(conn)) or "none"
     raise Conflict(

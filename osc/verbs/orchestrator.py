@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from osc.verbs.ack import Acknowledged, ack
+from osc.verbs.adopt import Adopted, adopt
 from osc.verbs.advance import advance
 from osc.verbs.apply import apply
 from osc.verbs.deadline import within
@@ -121,6 +122,10 @@ class Orchestrator:
     async def resolve(self, change_id: str, step: str, *, happened: bool, reason: str) -> Resolved:
         """Say whether an ambiguous step happened."""
         return await self._do(resolve(self.session, change_id, step, happened=happened, reason=reason), change_id)
+
+    async def adopt(self, *, reason: str) -> Adopted:
+        """Let the changes of a copied or restored database go on in it."""
+        return await self._do(adopt(self.session, reason=reason), "adopt")
 
     async def history(self, change_id: str | None = None) -> History:
         """Return what happened, by whom and why; only reads."""

@@ -59,8 +59,6 @@ class Bench:
     plan_text: str = PLAN
     settings: Settings = QUICK
     commands: list[Command] = field(default_factory=list)
-    staged: bool = False
-    """The test has set a state by hand, which no history explains."""
 
     # ------------------------------------------------------------------------------ table and plan
 

@@ -18,13 +18,15 @@ Ends = dict[tuple[int, str, str], Any]
 
 
 @pytest.fixture
-def bench(dsn: str, tmp_path: Path, schema_dump: Callable[[str], str]) -> Iterator[Bench]:
+def bench(
+    dsn: str, tmp_path: Path, schema_dump: Callable[[str], str], request: pytest.FixtureRequest
+) -> Iterator[Bench]:
     """Give a bench with a filled table; afterwards the histories of its runs must be explained by the table of transitions."""
     bench = Bench(dsn, tmp_path, schema_dump)
     bench.fill_table()
     yield bench
     bench.close()
-    if not bench.staged:
+    if "damaged" not in request.node.nodeid:  # there the history is made untrue
         explain_history(dsn)
 
 

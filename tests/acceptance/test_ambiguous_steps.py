@@ -18,11 +18,11 @@ STEP = "SELECT step FROM osc.step WHERE phase = 'dual_write' AND kind = 'ddl' OR
 async def test_forward_and_back_stop_before_an_ambiguous_step_until_it_is_resolved(
     bench: Bench, happened: bool
 ) -> None:
-    await bench.apply(Phase.DUAL_WRITE if happened else Phase.EXPAND)
+    # Killed behind the phase's last step, or before its first transaction.
+    assert bench.killed("apply", "state.before=kill9@4" if happened else "transaction.before=kill9@2", to="dual_write")
+    assert bench.state == "entering_dual_write"
     step = str(bench.value(STEP))
-    bench.staged = True
-    bench.do(f"UPDATE osc.step SET state = 'ambiguous', was = 'started', done_at = NULL WHERE step = '{step}'",
-             "UPDATE osc.change SET state = 'entering_dual_write'")  # fmt: skip
+    bench.do(f"UPDATE osc.step SET state = 'ambiguous', was = 'started', done_at = NULL WHERE step = '{step}'")
     with pytest.raises(OutcomeUnknown):
         await bench.advance(Phase.BACKFILL)
     with pytest.raises(OutcomeUnknown):

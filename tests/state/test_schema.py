@@ -88,10 +88,10 @@ async def test_who_looked_before_another_migrated_does_not_miss_what_it_made(
     inspect = schema._checked_version
     await schema._migrate(other, schema.migrations()[0], None, None)
 
-    async def overtaken(conn: Session) -> int:
+    async def overtaken(conn: Session, **kwargs: bool) -> int:
         if conn is early:
             await ensure_schema(other)
-        return await inspect(conn)
+        return await inspect(conn, **kwargs)
 
     monkeypatch.setattr(schema, "_checked_version", overtaken)
     await ensure_schema(early)
@@ -208,6 +208,24 @@ async def test_missing_tables_and_a_lost_meta_row_are_refused(conn: Session) -> 
         await ensure_schema(conn)
     await conn.execute("DELETE FROM osc.meta")
     with pytest.raises(DamagedState):
+        await ensure_schema(conn)
+
+
+async def test_the_columns_read_from_the_migrations_are_those_of_the_tables(conn: Session) -> None:
+    rows = await (
+        await conn.execute(
+            "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'osc'"
+        )
+    ).fetchall()
+    assert {row[0] for row in rows} == schema.known_columns()
+
+
+async def test_a_column_that_was_added_or_taken_away_is_refused(conn: Session) -> None:
+    await conn.execute("ALTER TABLE osc.step ADD COLUMN note text")
+    with pytest.raises(DamagedState, match=r"step\.note was added"):
+        await ensure_schema(conn)
+    await conn.execute("ALTER TABLE osc.step DROP COLUMN note; ALTER TABLE osc.poison DROP COLUMN message")
+    with pytest.raises(DamagedState, match=r"poison\.message is missing"):
         await ensure_schema(conn)
 
 
