@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from osc.catalog.effects import SetColumn
 from osc.errors import Finding, Severity
-from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Pair, Part
+from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Leaving, Pair, Part
 from osc.operations.tokens import identifiers
 from osc.plan.phases import AckGate
 from osc.program import Phase
@@ -25,6 +25,7 @@ def findings(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Fi
     yield from _made_before(plan, catalog, parts)
     yield from _reads_generated(catalog, parts)
     yield from _own_values(plan, catalog, parts)
+    yield from _leaving(plan, parts)
     yield from _rebuilt_at_switch(parts)
     yield from _keys(catalog, parts)
     yield from _fired_triggers(plan, catalog, parts)
@@ -69,14 +70,18 @@ def _made_before(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterato
 
 def _reads_generated(catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
     """A generated column is computed after the BEFORE triggers, and a virtual one never stored: ours would see NULL (F47)."""
-    for pair in (part for part in parts if isinstance(part, Pair)):
-        table = catalog.table(pair.table)
+    said = [(one.table, one.final, (("up", one.up), ("down", one.down or "")))
+            for one in parts if isinstance(one, Pair)]  # fmt: skip
+    said += [(one.table, one.column, (("down", one.value or ""), ("up", "")))
+             for one in parts if isinstance(one, Leaving)]  # fmt: skip
+    for table_name, column, texts in said:
+        table = catalog.table(table_name)
         generated = {column.name: column for column in table.columns if column.generated} if table else {}
-        for field, text in (("up", pair.up), ("down", pair.down or "")):
+        for field, text in texts:
             for name in sorted(identifiers(text) & generated.keys()):
                 yield Finding(
                     "C213",
-                    f"{field} of {pair.table}.{pair.final} reads {name}, a generated column, which no trigger sees",
+                    f"{field} of {table_name}.{column} reads {name}, a generated column, which no trigger sees",
                     f"write what it is made of instead: {generated[name].default}",
                     path=("operations",),
                 )
@@ -123,6 +128,29 @@ def _unchecked(plan: Plan, catalog: Catalog, own: Pair) -> Iterator[Finding]:
             "say triggers: fire if that is meant, or drop the foreign key for the time of the change",
             path=("backfill", "triggers"),
         )
+
+
+def _leaving(plan: Plan, parts: Sequence[Part]) -> Iterator[Finding]:
+    """A column that goes is there until contract: no other operation may change it, build on it or take its name."""
+    leaving = [part for part in parts if isinstance(part, Leaving)]
+    for one in leaving:
+        named = [op for op in plan.operations if one.column in op.columns_named().get(one.table, ())]
+        if len(named) > 1:
+            yield Finding(
+                "V131",
+                f"column {one.table}.{one.column} is dropped by this plan, and named by another operation, too: "
+                f"{', '.join(op.describe() for op in named)}",
+                "make two plans: the column and its name are in use until contract",
+                path=("operations",),
+            )
+        gone = {other.column for other in leaving if other.table == one.table and other is not one}
+        for name in sorted(gone & identifiers(one.value or "")):
+            yield Finding(
+                "V156",
+                f"down of {one.table}.{one.column} reads {name}, which this plan drops as well",
+                "read a column that stays",
+                path=("operations",),
+            )
 
 
 def _rebuilt_at_switch(parts: Sequence[Part]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from osc.sql.locks import Lock, TableLock
 
 def steps(pairs: Sequence[TablePairs], phase: Phase) -> Iterator[FillStep | VerifyStep]:
     """Yield the fills of ``phase`` and then their verifications."""
-    now = [table for table in pairs if table.phase is phase]
+    now = [table for table in pairs if table.phase is phase and table.pairs]
     for table in now:
         yield _fill(table)
     yield from _verifications(now, phase, Moment.BEFORE)
@@ -86,7 +86,7 @@ def _trigger_stands(table: TablePairs) -> str:
     nobody knew of would do its work for every row that the fill writes (I7).
     """
     conditions = [_no_trigger_unknown(table)] if _unknown_ones_matter(table) else []
-    if table.synced:
+    if table.has_trigger:
         digest = hashlib.md5(table.body(Moment.BEFORE).encode(), usedforsecurity=False).hexdigest()
         conditions.append(
             "EXISTS (SELECT FROM pg_catalog.pg_trigger AS g JOIN pg_catalog.pg_proc AS p ON p.oid = g.tgfoid\n"

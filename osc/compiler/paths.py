@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osc.catalog.effects import AddColumn
-from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Pair, Part
+from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Leaving, Pair, Part
 from osc.operations.tokens import identifiers
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def columns_of_plan(plan: Plan, parts: Sequence[Part], catalog: Catalog) -> dict
             case Pair():
                 found = {part.target, part.final, part.retired, *([part.source] if part.source else [])}
                 found |= identifiers(part.up) | (identifiers(part.down) if part.down else frozenset())
+            case Leaving():
+                found = {part.column, part.retired} | identifiers(part.value or "")
             case IndexPart():
                 found = {*part.uses, *(column for column in part.columns if column)}
             case ConstraintPart():
@@ -63,6 +65,8 @@ def _known(found: set[str], name: QName, catalog: Catalog, parts: Sequence[Part]
         match part:
             case Pair(table=where) if where == name:
                 known |= {part.target, part.final, part.retired}
+            case Leaving(table=where) if where == name:
+                known.add(part.retired)
             case Ddl():
                 known |= {one.column.name for one in part.effects if isinstance(one, AddColumn) and one.table == name}
     return found & known

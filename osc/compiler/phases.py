@@ -53,16 +53,23 @@ def _triggers(pairs: Sequence[TablePairs]) -> Iterator[DdlStep]:
     for table in pairs:
         if table.restores:
             yield _restore_trigger(table)
-        if table.synced:
+        if table.has_trigger:
             yield _sync_trigger(table)
 
 
 def _sync_trigger(table: TablePairs) -> DdlStep:
     names = ", ".join(f"{pair.source or 'its row'} and {pair.target}" for pair in table.synced)
+    leaving = ", ".join(one.column for one in table.leaving if one.value is not None)
+    keep = f"Keep {names} of {table.name} in step by a trigger" if names else ""
+    give = (
+        f"Give {leaving} of {table.name} a value by a trigger in rows that the new application inserts"
+        if leaving
+        else ""
+    )
     return DdlStep(
         id=f"sync_trigger.{table.name.name}",
         phase=Phase.DUAL_WRITE,
-        title=f"Keep {names} of {table.name} in step by a trigger",
+        title="; ".join(filter(None, (keep, give))),
         sql=(*table.function_sql(Moment.BEFORE), *sync.create_trigger(table.name, table.trigger, table.function)),
         undo=sync.undo_trigger(table.name, table.trigger, table.function),
         assertions=(_is_free(table.function),),

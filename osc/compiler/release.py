@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from osc.operations.parts import Pair, Part
+from osc.operations.parts import Leaving, Pair, Part
 from osc.program import DdlStep, ForgetStep, Phase, Program, SqlStep
 
 if TYPE_CHECKING:
@@ -16,27 +16,29 @@ def promises(program: Program, parts: Sequence[Part]) -> dict[str, Any]:
     own = [part for part in parts if isinstance(part, Pair) and part.keeps]
     pairs = [part for part in parts if isinstance(part, Pair) and not part.keeps]
     replaced = [pair for pair in pairs if pair.source is not None]
+    leaving = [part for part in parts if isinstance(part, Leaving)]
     last = _first_final(program)
     return {
-        "new_application_from": _new_from(program, pairs, replaced),
-        "old_application_until": _old_until(replaced),
+        "new_application_from": _new_from(program, pairs, replaced, leaving),
+        "old_application_until": _old_until(replaced, leaving),
         "point_of_no_return": last.id if last else "none",
         "one_way_after": last.phase if last and last.phase is not Phase.CONTRACT else _one_way(replaced),
-        "notes": (*_notes(pairs, replaced), *map(_kept, own)),
+        "notes": (*_notes(pairs, replaced), *map(_kept, own), *map(_leaves, leaving)),
     }
 
 
-def _new_from(program: Program, pairs: Sequence[Pair], replaced: Sequence[Pair]) -> str:
+def _new_from(program: Program, pairs: Sequence[Pair], replaced: Sequence[Pair], leaving: Sequence[Leaving]) -> str:
     changes_a_type = any(isinstance(step, DdlStep) and step.sql for step in program.phase(Phase.SWITCH).steps)
     if any(pair.same_name for pair in replaced) or (changes_a_type and not pairs):
         return "switch (until then it must accept the old type)"
     if not pairs:
-        return "expand"
+        given = any(one.value is not None for one in leaving)
+        return "dual_write (its rows then get a value in the column that goes)" if given else "expand"
     return "backfill, as soon as the fill is verified (absolute writes: from dual_write)"
 
 
-def _old_until(replaced: Sequence[Pair]) -> str:
-    if any(not pair.same_name for pair in replaced):
+def _old_until(replaced: Sequence[Pair], leaving: Sequence[Leaving]) -> str:
+    if leaving or any(not pair.same_name for pair in replaced):
         return "contract"
     return "switch, unless it accepts the new type" if replaced else "it keeps working"
 
@@ -57,6 +59,14 @@ def _kept(own: Pair) -> str:
         f"Rows of {own.table} that hold NULL in {own.final} get a value in {own.phase}. The key of each and that value are "
         f"kept in osc.kept until contract ends. Until then osc rollback gives NULL back to every row that still holds it; "
         f"a row that the application has given another value or another key stays as it is."
+    )
+
+
+def _leaves(one: Leaving) -> str:
+    return (
+        f"Contract renames {one.table}.{one.column} to {one.retired} and drops that later: whoever still names the column "
+        f"fails from the renaming on, a statement prepared on SELECT * once per connection (0A000). SELECT * shows it, and "
+        f"INSERT or COPY without a column list meets it, until the drop."
     )
 
 

@@ -30,7 +30,7 @@ def steps(parts: Sequence[Part], pairs: Sequence[TablePairs], tables: Sequence[Q
 def _switch(parts: Sequence[Part], pairs: Sequence[TablePairs], tables: Sequence[QName]) -> SwitchStep:
     switches = [part for part in parts if isinstance(part, SwitchPart)]
     switches.sort(key=lambda part: tables.index(part.table))
-    synced = [table for table in pairs if table.synced]
+    synced = [table for table in pairs if table.has_trigger]
     change_sides = [statement for table in synced for statement in table.function_sql(Moment.SWITCHED)]
     sides_back = [statement for table in synced for statement in table.function_sql(Moment.BEFORE)]
     changed = ", ".join(str(table) for table in dict.fromkeys(part.table for part in switches))
@@ -120,17 +120,20 @@ def _regclass(table: QName) -> str:
 
 
 def retire_steps(parts: Sequence[Part], pairs: Sequence[TablePairs]) -> Iterator[DdlStep]:
-    """Yield one transaction a table: old columns go out of reach, and the trigger follows them there."""
-    retiring = [part for part in parts if isinstance(part, Ddl) and part.stage is Stage.RETIRE]
+    """Yield one transaction a table and what prepares the way back: old columns go out of reach, and the trigger follows them there."""
+    stage = [part for part in parts if isinstance(part, Ddl) and part.stage is Stage.RETIRE]
+    retiring = [part for part in stage if part.sql]
     for part in retiring:
-        table = next((one for one in pairs if one.synced and _first(retiring, one.name) is part), None)
-        if table is None and any(one.synced and part in _of(retiring, one.name) for one in pairs):
+        table = next((one for one in pairs if one.has_trigger and _first(retiring, one.name) is part), None)
+        if table is None and any(one.has_trigger and part in _of(retiring, one.name) for one in pairs):
             continue  # merged into the table's first
         yield _retire(_of(retiring, table.name), table) if table else ddl_step(part)
+    yield from (ddl_step(part) for part in stage if not part.sql)  # the way back begins with these
 
 
 def _of(retiring: Sequence[Ddl], table: QName) -> list[Ddl]:
-    return [part for part in retiring if any(lock.table == table for lock in part.locks)]
+    """A part may lock tables that its own refers to as well; what it changes is its own alone."""
+    return [part for part in retiring if any(effect.table == table for effect in part.effects)]
 
 
 def _first(retiring: Sequence[Ddl], table: QName) -> Ddl | None:
@@ -189,7 +192,7 @@ def _forget(tables: Sequence[TablePairs]) -> ForgetStep:
 
 
 def _drop_triggers(table: TablePairs) -> Iterator[DdlStep]:
-    triggers = [(table.trigger, table.function)] if table.synced else []
+    triggers = [(table.trigger, table.function)] if table.has_trigger else []
     triggers += [(table.restore_trigger, table.restore_function)] if table.restores else []
     if triggers:
         yield DdlStep(

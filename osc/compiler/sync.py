@@ -10,7 +10,7 @@ from enum import Enum
 from osc.catalog import Catalog, Table, Trigger
 from osc.names import QName, generated, quote
 from osc.operations import casts, defaults
-from osc.operations.parts import Pair, Part
+from osc.operations.parts import Leaving, Pair, Part
 from osc.operations.tokens import Token, identifiers, tokens
 from osc.plan.model import Plan
 from osc.program import Phase
@@ -18,7 +18,7 @@ from osc.sql import sync
 from osc.sql.filled import Filled
 from osc.sql.keyset import KeyColumn
 from osc.sql.rowscope import Scope
-from osc.sql.sync import SyncPair, Truth
+from osc.sql.sync import LeavingColumn, SyncPair, Truth
 from osc.sql.verification import Compared
 
 
@@ -48,6 +48,8 @@ class TablePairs:
     fire: str
     phase: Phase = Phase.BACKFILL
     """When they are filled."""
+    leaving: tuple[Leaving, ...] = ()
+    """Columns that leave without another in their place."""
 
     @property
     def name(self) -> QName:
@@ -61,6 +63,10 @@ class TablePairs:
     def keeps(self) -> bool:
         """Whether the fill overwrites the application's own values."""
         return any(pair.keeps for pair in self.pairs)
+
+    @property
+    def has_trigger(self) -> bool:
+        return bool(self.synced) or any(one.value is not None for one in self.leaving)
 
     @property
     def function(self) -> QName:
@@ -88,7 +94,7 @@ class TablePairs:
 
         ENABLE REPLICA ones count: they fire where the fill skips triggers by session_replication_role.
         """
-        return any(
+        return bool(self.pairs) and any(
             one.before and one.row and "update" in one.events and one.enabled != "D" for one in self.table.triggers
         )
 
@@ -107,16 +113,25 @@ class TablePairs:
     def function_sql(self, moment: Moment) -> tuple[str, str]:
         """Return the statements that make the trigger function for ``moment``, with the names that hold then."""
         pairs = [_sync_pair(pair, self, moment) for pair in self.synced]
-        return sync.create_function(self.function, pairs, truth=moment.truth, comment=self.comment, pinned=self.pinned)
+        return sync.create_function(
+            self.function,
+            pairs,
+            truth=moment.truth,
+            comment=self.comment,
+            pinned=self.pinned,
+            leaving=_leaving_columns(self, moment),
+        )
 
     @property
     def pinned(self) -> bool:
         """Whether a setting of the writer's session could change what the trigger computes."""
-        return not all(_plain_numbers(pair) for pair in self.synced)
+        computed = any(one.value is not None for one in self.leaving)
+        return computed or not all(_plain_numbers(pair) for pair in self.synced)
 
     def body(self, moment: Moment) -> str:
         """Return the function's body, as pg_proc.prosrc will hold it."""
-        return sync.function_body([_sync_pair(pair, self, moment) for pair in self.synced], truth=moment.truth)
+        pairs = [_sync_pair(pair, self, moment) for pair in self.synced]
+        return sync.function_body(pairs, truth=moment.truth, leaving=_leaving_columns(self, moment))
 
     def trigger_value(self, moment: Moment) -> Trigger:
         """Return the trigger as a Catalog will show it."""
@@ -151,13 +166,15 @@ class TablePairs:
 def pairs_by_table(parts: Sequence[Part], catalog: Catalog, plan: Plan) -> tuple[TablePairs, ...]:
     """Return the pairs of ``parts``, table by table in the order they come first, and by when they are filled."""
     pairs = [part for part in parts if isinstance(part, Pair)]
+    leaving = [part for part in parts if isinstance(part, Leaving)]
     fire = plan.backfill.triggers or "refuse"
     found = []
-    for name, phase in dict.fromkeys((pair.table, pair.phase) for pair in pairs):
+    for name, phase in _groups(pairs, leaving):
         table = catalog.table(name)
         assert table is not None  # an objection otherwise
         together = tuple(pair for pair in pairs if (pair.table, pair.phase) == (name, phase))
-        found.append(TablePairs(plan.id, table, together, fire, phase))
+        going = tuple(one for one in leaving if one.table == name and phase is Phase.BACKFILL)
+        found.append(TablePairs(plan.id, table, together, fire, phase, going))
     return tuple(found)
 
 
@@ -182,6 +199,13 @@ def _plain(token: Token, columns: set[str | None]) -> bool:
     return name in columns or casts.base(name)[0] in _NUMBERS
 
 
+def _groups(pairs: Sequence[Pair], leaving: Sequence[Leaving]) -> dict[tuple[QName, Phase], None]:
+    """The trigger of columns that leave is that of the pairs which are filled while OLD is alive."""
+    return dict.fromkeys(
+        [*((one.table, one.phase) for one in pairs), *((one.table, Phase.BACKFILL) for one in leaving)]
+    )
+
+
 def _alias(name: QName) -> str:
     return quote(name.name)
 
@@ -194,7 +218,26 @@ def _names_now(pairs: TablePairs, moment: Moment) -> dict[str, str]:
             names[pair.final] = pair.target
         if pair.source is not None:
             names[pair.source] = _now(pair, moment)[0] or pair.source
+    if moment is Moment.RETIRED:
+        names |= {one.column: one.retired for one in pairs.leaving}
     return names
+
+
+def _leaving_columns(pairs: TablePairs, moment: Moment) -> list[LeavingColumn]:
+    """Return what the trigger does for columns that leave; once they are out of reach it must not refuse anything."""
+    names, retired = _names_now(pairs, moment), moment is Moment.RETIRED
+    return [
+        LeavingColumn(
+            column=names[one.column],
+            type=one.type,
+            value=one.value,
+            scope=_narrow(one.value, names, pairs),
+            null_is_unset=one.null_is_unset,
+            must_not_fail=retired,
+        )
+        for one in pairs.leaving
+        if one.value is not None
+    ]
 
 
 def _scope(pair: Pair, pairs: TablePairs, moment: Moment) -> Scope:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from osc.catalog import Catalog, Constraint, Index, Table
-from osc.catalog.model import WHOLE_ROW
+from osc.catalog.model import WHOLE_ROW, Dependent
 from osc.errors import Finding
 from osc.operations import belongings
 
@@ -30,6 +30,14 @@ def obstacles(catalog: Catalog, table: Table, source: str) -> Iterator[Finding]:
             "after switch the old column must be able to be NULL: use the base type with NOT NULL first",
         )
     yield from _parts_of_the_table(table, source)
+    yield from readers(table, source)
+    for dependent in table.dependents:
+        if source in dependent.columns and dependent.kind == "statistics":
+            yield _dependent(table, source, dependent)
+
+
+def readers(table: Table, source: str) -> Iterator[Finding]:
+    """Yield what outside the table's own parts reads ``source``; nothing of it goes along with a column."""
     for incoming in table.incoming:
         if source in incoming.referenced_columns:
             yield _finding(
@@ -38,19 +46,15 @@ def obstacles(catalog: Catalog, table: Table, source: str) -> Iterator[Finding]:
                 "drop it first and add it again afterwards",
             )
     for dependent in table.dependents:
-        if source in dependent.columns:
-            yield _finding(
-                "C218",
-                f"{dependent.kind} {dependent.name} uses {table.name}.{source}",
-                "drop it first and create it again afterwards, or use another column",
-            )
+        if source in dependent.columns and dependent.kind != "statistics":
+            yield _dependent(table, source, dependent)
     yield from _publications(table, source)
     yield from _triggers(table, source)
 
 
 def _parts_of_the_table(table: Table, source: str) -> Iterator[Finding]:
     parts: tuple[Index | Constraint, ...] = (*table.indexes, *table.constraints)
-    earlier = [one.name for one in parts if _made_before(one, source)]
+    earlier = [one.name for one in parts if made_before(one, source)]
     if earlier:
         yield _finding(
             "C234",
@@ -72,8 +76,19 @@ def _parts_of_the_table(table: Table, source: str) -> Iterator[Finding]:
             )
 
 
-def _made_before(one: Index | Constraint, source: str) -> bool:
-    """Of what a step is to make only the server will know the definition, so nothing can be made after it."""
+def _dependent(table: Table, source: str, dependent: Dependent) -> Finding:
+    return _finding(
+        "C218",
+        f"{dependent.kind} {dependent.name} uses {table.name}.{source}",
+        "drop it first and create it again afterwards, or use another column",
+    )
+
+
+def made_before(one: Index | Constraint, source: str) -> bool:
+    """Return whether a step of ours is to make ``one``, which reads ``source``.
+
+    Of what a step is to make only the server will know the definition, so nothing can be made after it.
+    """
     reads = one.uses if isinstance(one, Index) else one.columns
     return one.definition is None and source in reads and (isinstance(one, Index) or one.type in ("c", "f"))
 

@@ -107,6 +107,23 @@ class Pair(_Part):
     """When it is filled."""
 
 
+class Leaving(_Part):
+    """A column that leaves without another in its place; contract puts it out of reach as ``retired``.
+
+    ``value`` is what an INSERT that does not name it gives it: an expression over the row, evaluated once, by the names
+    that hold before the plan. ``null_is_unset`` tells that NULL cannot be meant (NOT NULL without a default); otherwise
+    only a session that says ``osc.writer = 'new'`` is known not to know the column.
+    """
+
+    kind: Literal["leaving"] = "leaving"
+    table: QName
+    column: str
+    retired: str
+    type: str
+    value: str | None = None
+    null_is_unset: bool = False
+
+
 class IndexPart(_Part):
     """An index built concurrently in backfill, after the fill where it reads a filled column."""
 
@@ -189,7 +206,7 @@ class AnalyzePart(_Part):
 
 
 Part = Annotated[
-    Ddl | Pair | IndexPart | ConstraintPart | SwitchPart | DropIndexPart | AnalyzePart,
+    Ddl | Pair | Leaving | IndexPart | ConstraintPart | SwitchPart | DropIndexPart | AnalyzePart,
     Field(discriminator="kind"),
 ]
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from osc.catalog import Catalog, Column, Constraint, Table
 from osc.names import QName, generated
 from osc.operations import belongings, casts
+from osc.operations.aside import retired_name
 from osc.operations.immutable_forms import cannot_raise
 from osc.operations.nullability import automatic_name, not_null_constraint
 
@@ -55,7 +56,7 @@ class Replacement:
     @property
     def retired(self) -> str:
         """S's name once it is out of reach."""
-        return generated(self.source.name, str(self.name), self.plan_id, prefix="osc_old")
+        return retired_name(self.name, self.source.name, self.plan_id)
 
     @property
     def source_after_switch(self) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from osc.catalog.effects import DropColumn, RenameColumn
 from osc.names import quote
+from osc.operations.aside import Both
 from osc.operations.parts import Ddl, DropIndexPart, Part, Stage
 from osc.operations.replacement import Replacement
-from osc.operations.switchover import Both, move_default, set_aside_name
+from osc.operations.switchover import move_default, set_aside_name
 from osc.program.phase import Phase
 from osc.sql.locks import Lock, TableLock
 

@@ -69,6 +69,22 @@ class SyncPair:
     down_limit: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LeavingColumn:
+    """A column that NEW does not know: an INSERT that does not name it gives it ``value``, by today's names.
+
+    ``null_is_unset``: NULL in it cannot be meant; otherwise the session must say that it is NEW. With ``must_not_fail``
+    the insert stands where ``value`` raises: nobody reads the column any more.
+    """
+
+    column: str
+    type: str
+    value: str
+    scope: Scope
+    null_is_unset: bool
+    must_not_fail: bool
+
+
 def create_function(
     name: QName,
     pairs: Sequence[SyncPair],
@@ -77,12 +93,13 @@ def create_function(
     comment: str,
     refuse_errors: bool = False,
     pinned: bool = True,
+    leaving: Sequence[LeavingColumn] = (),
 ) -> tuple[str, str]:
     """Return CREATE OR REPLACE FUNCTION and its COMMENT for the trigger function ``name``.
 
     With ``pinned`` the writer's session settings have no say in what it computes.
     """
-    body = function_body(pairs, truth=truth, refuse_errors=refuse_errors)
+    body = function_body(pairs, truth=truth, refuse_errors=refuse_errors, leaving=leaving)
     settings = "".join(
         f'    SET "{setting}" = {literal(value)}\n' for setting, value in (ROW_SETTINGS if pinned else ())
     )
@@ -156,14 +173,31 @@ def _if(condition: str, statement: str) -> str:
     return "DO " + dollar_quote(f"\nBEGIN\n    IF {condition} THEN\n        {statement};\n    END IF;\nEND\n")
 
 
-def function_body(pairs: Sequence[SyncPair], *, truth: Truth, refuse_errors: bool = False) -> str:
+def function_body(
+    pairs: Sequence[SyncPair],
+    *,
+    truth: Truth,
+    refuse_errors: bool = False,
+    leaving: Sequence[LeavingColumn] = (),
+) -> str:
     """Return the PL/pgSQL body for ``pairs`` while ``truth`` is the side that decides.
+
+    A leaving column may read what was carried back to an old column, and a column that only has an ``up`` may read the
+    leaving one: so they come in this order.
 
     The plan's expressions enter last and as they are: a string in them may run over several lines, which indenting
     the code around it must not change.
     """
-    declared = "".join(f"    {line}\n" for n, pair in enumerate(pairs, 1) for line in _variables(n, pair))
-    blocks = "\n".join(_indent(_pair_block(_Side(n, pair, truth, refuse_errors))) for n, pair in enumerate(pairs, 1))
+    sides = [_Side(n, pair, truth, refuse_errors) for n, pair in enumerate(pairs, 1)]
+    lines = [line for side in sides for line in _variables(side.n, side.pair)]
+    lines += [f"osc_value_{n} {one.type};" for n, one in enumerate(leaving, 1)]
+    declared = "".join(f"    {line}\n" for line in lines)
+    ordered = [
+        *(_pair_block(side) for side in sides if side.pair.source is not None),
+        *(_leaving_block(n, one) for n, one in enumerate(leaving, 1)),
+        *(_pair_block(side) for side in sides if side.pair.source is None),
+    ]
+    blocks = "\n".join(_indent(block) for block in ordered)
     body = (
         f"\nDECLARE\n{declared}"
         "    osc_source_set boolean;\n    osc_target_set boolean;\n    osc_failed boolean;\n"
@@ -172,6 +206,8 @@ def function_body(pairs: Sequence[SyncPair], *, truth: Truth, refuse_errors: boo
     for n, pair in enumerate(pairs, 1):
         for kind, text in (("up", pair.up), ("down", pair.down), ("default", pair.default)):
             body = body.replace(_placeholder(kind, n), text or "NULL")
+    for n, one in enumerate(leaving, 1):
+        body = body.replace(_placeholder("value", n), one.value)
     return body
 
 
@@ -357,6 +393,18 @@ def _up_only_block(side: _Side) -> str:
         f"{_indent(_evaluate_up(side, guard=True, variable=was, row='OLD'))}\n"
         f"    IF {side.target} IS NULL OR {side.target_is(was)} THEN\n{_indent(_indent(fill))}\n    END IF;\n"
         "END IF;"
+    )
+
+
+def _leaving_block(n: int, one: LeavingColumn) -> str:
+    """Only an INSERT: what OLD wrote into a row that is there stands, whatever NEW changes beside it."""
+    column, variable = f"NEW.{quote(one.column)}", f"osc_value_{n}"
+    unset = f"{column} IS NULL" if one.null_is_unset else "pg_catalog.current_setting('osc.writer', true) = 'new'"
+    block = one.scope.in_function(_placeholder("value", n), variable)
+    value = _evaluate(variable, block, guard=one.must_not_fail, may_fail=True, limit="")
+    return (
+        f"-- {_comment(one.column)}, which leaves\n"
+        f"IF TG_OP = 'INSERT' AND {unset} THEN\n{_indent(value)}\n    {column} := {variable};\nEND IF;"
     )
 
 

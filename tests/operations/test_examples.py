@@ -21,11 +21,11 @@ TABLES = """
 CREATE TABLE pgbench_accounts (aid integer PRIMARY KEY, bid integer, abalance integer, filler character(84));
 CREATE TABLE users (id bigint PRIMARY KEY, mail text NOT NULL UNIQUE,
     is_verified boolean DEFAULT false NOT NULL, created_at timestamptz NOT NULL);
-CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint REFERENCES users, state text,
+CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint REFERENCES users, state text, legacy_code text NOT NULL,
     total_cents integer DEFAULT 0 NOT NULL CHECK (total_cents >= 0));
 INSERT INTO pgbench_accounts SELECT n, 1, n FROM generate_series(1, 20) AS n;
 INSERT INTO users SELECT n, n || '@example.org', n % 2 = 0, now() FROM generate_series(1, 20) AS n;
-INSERT INTO orders SELECT n, n, 'open', n FROM generate_series(1, 20) AS n;
+INSERT INTO orders SELECT n, n, 'open', 'code ' || n, n FROM generate_series(1, 20) AS n;
 DO $$ BEGIN CREATE ROLE support; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
 """
 

@@ -46,6 +46,7 @@ def test_every_example_plan_loads() -> None:
         "00005_users_email_domain",
         "00006_orders_one_open_basket",
         "00007_orders_note",
+        "00008_orders_legacy_code",
         "00009_orders_state_not_null",
         "00042_users_verified_at",
     ]
