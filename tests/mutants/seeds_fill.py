@@ -130,7 +130,7 @@ FILL = [
         "fill_without_its_trigger",
         "I6",
         "compiler/filling.py",
-        "    if table.synced:\n        digest",
+        "    if table.has_trigger:\n        digest",
         "    if False:\n        digest",
         (f"{FILLING}::test_nothing_is_filled_while_the_sync_trigger_does_not_fire",),
         "rows fall out of step behind the fill",

@@ -56,6 +56,7 @@ ARCHETYPES: dict[str, Archetype] = {
         ("writers-comply",),
         TABLE + "; UPDATE items SET note = NULL WHERE id % 3 > 0",
     ),
+    "drop_column": Archetype(("drop_column",), "  - drop_column: {table: items, column: qty, down: length(note)}\n"),
     "own_statements": Archetype(
         ("run",),
         "  - add_column: {table: items, column: extra, type: text, default: ''}\n",
