@@ -6,8 +6,8 @@ from osc.errors import Conflict
 from osc.executor import entering, verdicts
 from osc.executor.forward import move
 from osc.executor.lead import Lead
-from osc.executor.stepping import refuse_final, undo_step
-from osc.program import Phase, Step, SwitchStep
+from osc.executor.stepping import do_step, refuse_final, undo_step
+from osc.program import DdlStep, Phase, Step, SwitchStep
 from osc.state import journal, transitions
 from osc.state.journal import StepRow
 from osc.state.transitions import Event, State
@@ -29,11 +29,29 @@ async def roll_back(lead: Lead, target: Phase | None) -> None:
     if lead.change.state is not State.ROLLING_BACK:
         if lead.change.state is State.SWITCHED and target in (None, *Phase.BACKFILL.up_to()) and not lead.gone:
             await verdicts.verify_now(lead, Phase.CONTRACT)
+        await _prepare_way_back(lead, target)
+        backwards = await _to_undo(lead, target)
         await move(lead, Event.ROLLBACK)
         lead.report("phase", f"rolling back to {target or 'the beginning'}")
     await _undo(lead, [step for step, _ in backwards], _switched(backwards))
     await move(lead, transitions.undo_reached(target) if target else Event.ROLLED_BACK)
     lead.report("phase", f"rolled back to {target or 'the beginning'}")
+
+
+async def _prepare_way_back(lead: Lead, target: Phase | None) -> None:
+    """Count as done the steps behind a switch that only their undo needs, where the switch is done and they are not yet.
+
+    They do nothing forward, so between its commit and their rows a process can end or be turned round; its undo relies
+    on theirs (the old column's rules, added and validated again). Before the change is marked as rolling back, since
+    after that a step found undone has been undone.
+    """
+    rows = {row.step: row.state for row in await lead.ask(journal.steps(lead.control, lead.number))}
+    behind = [step for step in lead.program.steps() if target is None or step.phase.order > target.order]
+    if not any(isinstance(step, SwitchStep) and rows[step.id] == "done" for step in behind):
+        return
+    for step in behind:
+        if isinstance(step, DdlStep) and not step.sql and rows[step.id] not in ("done", "undoing", "ambiguous"):
+            await do_step(lead, step)
 
 
 async def _undo(lead: Lead, steps: list[Step], switched: bool) -> None:

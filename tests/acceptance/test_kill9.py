@@ -22,6 +22,7 @@ FORWARD = [f"{pair}.after" for pair in PAIRS if pair not in ("undo", "problem", 
     f"{pair}.before" for pair in BOTH_SIDES
 ]
 LIVES_MAX = 60
+CONFLICT = 5
 
 
 def armed(point: str) -> str:
@@ -64,6 +65,22 @@ async def test_rollback_after_a_kill_in_the_middle_of_a_phase_leaves_everything_
     assert bench.killed("apply", armed(point), to="switch")
     await bench.rollback()
     assert (bench.schema, bench.data, bench.state, bench.leftovers()) == (schema, data, "rolled_back", [])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["killed", "turned round"])
+async def test_whoever_stops_right_behind_the_switch_can_still_go_back(bench: Bench, how: str) -> None:
+    """Between the switch and the rows of the steps that only its undo needs: the way back begins with their undo."""
+    schema, data = bench.schema, bench.data
+    await bench.apply(Phase.BACKFILL)
+    if how == "killed":
+        assert bench.killed("advance", "transaction.after=kill9@1", to="switch")
+    else:
+        forward = bench.command("advance", "transaction.after=sleep:1@1", to="switch")
+        bench.until("SELECT state = 'done' FROM osc.step WHERE step = 'switch.01.switch'")
+    await bench.rollback()
+    assert (bench.schema, bench.data, bench.state, bench.leftovers()) == (schema, data, "rolled_back", [])
+    assert how == "killed" or forward.wait().exit_code == CONFLICT
 
 
 @pytest.mark.both_versions
