@@ -11,7 +11,7 @@ OscError                                                exit
 ├── TryAgainLater    nobody yet: time or the server opens it   75
 │   └── LeaseLost    another executor leads now
 ├── Failed           the operator: something broke; do not repeat blindly   1
-└── Interrupted      nobody: a signal came, the checkpoint is kept   130, 143
+└── Interrupted      nobody: a signal came, the checkpoint is kept   129, 130, 143
 
 A message says what happened, what is true now and what to do; facts travel beside it as data.
 """

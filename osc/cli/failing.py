@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import typer
 
+from osc.cli.streams import answer, say
 from osc.errors import Failed, Finding, OscError, Severity, UsageError, printable
 
 _CLICK_ERROR = typer.BadParameter.__mro__[2]
@@ -38,15 +39,15 @@ class _HelpShown(UsageError):
 def report(error: BaseException, *, as_json: bool, verbose: bool = False) -> int:
     """Tell the error and return its exit code; one that is no OscError is a bug of osc and says so in one line."""
     if isinstance(error, _HelpShown):
-        sys.stderr.write(error.message + "\n")
+        say(sys.stderr, error.message + "\n")
         return error.exit_code
     if isinstance(error, typer.Abort):
         return 130
     told = error if isinstance(error, OscError) else _internal(error)
     for line in lines(told, verbose=verbose):
-        sys.stderr.write(line + "\n")
+        say(sys.stderr, line + "\n")
     if as_json:
-        sys.stdout.write(json.dumps({"error": told.as_json()}, indent=2, ensure_ascii=False, default=str) + "\n")
+        answer(json.dumps({"error": told.as_json()}, indent=2, ensure_ascii=False, default=str) + "\n")
     return told.exit_code
 
 

@@ -17,6 +17,7 @@ import typer.core
 from osc.cli import commands
 from osc.cli.failing import report, usage_error
 from osc.cli.strangers import refuse_other_osc
+from osc.cli.streams import settle
 from osc.cli.surroundings import Cli, ColorOff, DatabaseUrl, Json, Verbose
 
 SECTIONS = {"author": "For authors", "pipeline": "For the pipeline", "operator": "For operators"}
@@ -36,7 +37,7 @@ Exit codes:
     5  conflict: not allowed in this state; nothing was changed
     6  the outcome is unknown; a person must look: osc resolve
    75  time or the server will open it, or --timeout ran out: try again later
-  130, 143  interrupted; the checkpoint is kept"""
+  129, 130, 143  interrupted (terminal gone, Ctrl-C, SIGTERM); the checkpoint is kept"""
 
 
 class Commands(MutableMapping[str, Any]):
@@ -122,7 +123,9 @@ def run(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:] if argv is None else argv
     _prepare_streams()
-    sys.exit(_exit_code(arguments))
+    code = _exit_code(arguments)
+    settle()
+    sys.exit(code)
 
 
 def _exit_code(arguments: list[str]) -> int:
@@ -131,9 +134,7 @@ def _exit_code(arguments: list[str]) -> int:
         refuse_other_osc()
         return int(group().main(arguments, prog_name="osc", standalone_mode=False) or 0)
     except BrokenPipeError:
-        # Whoever read us has gone (| head); Python must not complain when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+        return 141  # whoever read help or `status --watch` has gone (| head)
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # the one place where everything ends; report() tells errors of ours from bugs

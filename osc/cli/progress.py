@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +24,32 @@ if TYPE_CHECKING:
 def listening(stream: TextIO, *, verbose: bool = False, color: bool = True) -> Iterator[Listener]:
     """Yield a listener that tells reports on ``stream`` for the length of the block."""
     told = OnTerminal(stream, verbose=verbose, color=color) if stream.isatty() else Lines(stream, verbose=verbose)
+    heard = Heard(told)
     try:
-        yield told
+        yield heard
     finally:
-        told.close()
+        heard.close()
+
+
+class Heard:
+    """Tells as long as somebody can be told: a reader that has gone or a full disk ends the telling, never the work."""
+
+    def __init__(self, told: Lines | OnTerminal) -> None:
+        self.told: Lines | OnTerminal | None = told
+
+    def __call__(self, report: Report) -> None:
+        """Tell the report, unless nobody hears."""
+        if self.told is not None:
+            try:
+                self.told(report)
+            except OSError:
+                self.told = None
+
+    def close(self) -> None:
+        """End the telling."""
+        if self.told is not None:
+            with contextlib.suppress(OSError):
+                self.told.close()
 
 
 def sentence(report: Report) -> str:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskStatus
 
+from osc.cli.streams import say
 from osc.errors import Interrupted
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T = TypeVar("T")
 def governed(work: Callable[[], Awaitable[T]], *, quiet: bool = False) -> T:
     """Run ``work`` to its end and return what it returns; ``quiet`` says nothing when a signal comes.
 
-    SIGINT and SIGTERM cancel it: the statement at hand is cancelled on the server, the lead is given up, the checkpoint
+    SIGINT, SIGTERM and SIGHUP cancel it: the statement at hand is cancelled on the server, the lead is given up, the checkpoint
     stays. Then Interrupted is raised.
     """
     return anyio.run(_governed, work, quiet, backend="asyncio")
@@ -51,12 +52,19 @@ async def _listen(
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*_signals()) as signals:
         task_status.started()
         async for number in signals:
             if received:
                 os._exit(128 + number)
             received.append(number)
             if not quiet:
-                sys.stderr.write("stopping: the statement at hand ends first; a second signal ends at once\n")
+                say(sys.stderr, "stopping: the statement at hand ends first; a second signal ends at once\n")
             scope.cancel()
+
+
+def _signals() -> list[signal.Signals]:
+    """Return what asks to stop; a terminal that goes away does too, unless nohup has said that it shall not."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return [signal.SIGINT, signal.SIGTERM]
+    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

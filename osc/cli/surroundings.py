@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hi
 
 import typer
 
+from osc.cli.streams import answer
 from osc.errors import Finding, UsageError
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ class Cli:
         """Print a result: ``document`` with --json, else ``text``."""
         if self.json:
             text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-        sys.stdout.write(text.rstrip("\n") + "\n" if text.strip() else "")
-        sys.stdout.flush()
+        answer(text.rstrip("\n") + "\n" if text.strip() else "")
 
     def exit(self, code: int) -> NoReturn:
         """End the command with ``code``."""

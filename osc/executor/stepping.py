@@ -32,7 +32,7 @@ from osc.program import (
 from osc.state import journal, verifications
 from osc.state.journal import StepRow
 
-NO_FAILURE = frozenset({4, 75, 130, 143})
+NO_FAILURE = frozenset({4, 75, 129, 130, 143})
 """Exit codes of what ends a command and is nobody's fault: a closed gate, time, a lost lease, a signal."""
 
 

@@ -56,7 +56,7 @@ def test_the_same_wait_is_told_once() -> None:
 def test_a_terminal_gets_a_bar_that_goes_away() -> None:
     stream = Terminal()
     with listening(stream, color=False) as tell:
-        assert isinstance(tell, OnTerminal)
+        assert isinstance(tell.told, OnTerminal)
         tell(Report("phase", "00001_a", "backfill begins"))
         tell(filled(50))
         tell(Report("phase", "00001_a", "backfill is complete"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.fixtures.postgres import Connect
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_cancels_the_work_and_is_told(number: int, code: int) -> None:
     cleaned_up = []
 
@@ -34,6 +34,19 @@ def test_a_signal_cancels_the_work_and_is_told(number: int, code: int) -> None:
     with pytest.raises(Interrupted) as interrupted:
         governed(work, quiet=True)
     assert (interrupted.value.exit_code, cleaned_up) == (code, [True])
+
+
+def test_a_terminal_that_goes_away_does_not_end_what_nohup_protects() -> None:
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await anyio.sleep(0.05)
+        return "done"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert governed(work, quiet=True) == "done"
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_work_that_is_done_as_the_signal_comes_is_done() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from osc.cli.failing import finding_line
+from osc.cli.streams import say
 from osc.cli.surroundings import Cli, verb
 from osc.errors import UsageError
 
@@ -39,6 +40,6 @@ def command(
         raise UsageError("--markdown, --sql and --json exclude each other")
     found = cli.run(lambda osc: osc.explain(plan))
     for finding in found.warnings if markdown or sql else ():
-        sys.stderr.write(finding_line(finding) + "\n")
+        say(sys.stderr, finding_line(finding) + "\n")
     text = found.as_markdown() if markdown else found.as_script() if sql else found.as_text(whole=cli.verbose)
     cli.show(found.as_json(), text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from osc.cli.streams import say
 from osc.cli.surroundings import Cli, verb
 from osc.errors import Conflict, printable
 
@@ -33,7 +34,7 @@ def command(
     found = cli.run(lambda osc: osc.history(change))
     cli.show(found.as_json(), "\n".join([*(_line(entry) for entry in found.entries), found.verdict]))
     if not found.whole:
-        sys.stderr.write(f"OSC-S105 {found.verdict}; keep a copy of osc.event and find out who wrote to it\n")
+        say(sys.stderr, f"OSC-S105 {found.verdict}; keep a copy of osc.event and find out who wrote to it\n")
         cli.exit(Conflict.exit_code)
 
 
