@@ -69,6 +69,8 @@ SELECT osc.record_event(NULL, 'promoted', pg_catalog.jsonb_build_object('timelin
 -- name: adopt
 -- Somebody says that this copy is where the changes are to go on. Who led them did so elsewhere: nobody leads here, and
 -- the server processes on record are of another server. What was open stays open and is found by the next leader.
+-- A restored dump has other oids, so what was recorded by oid is found by name and definition from here on. A program's
+-- hash leaves out the catalogs that it expects.
 WITH here AS (
     SELECT c.system_identifier::text AS system_identifier, d.oid AS database_oid,
            pg_catalog.current_setting('port')::integer AS server_port,
@@ -81,6 +83,27 @@ WITH here AS (
     UPDATE osc.lease AS l SET owner = NULL FROM beats WHERE l.change = beats.change
 ), backends AS (
     DELETE FROM osc.backend
+), programs AS (
+    UPDATE osc.change AS c
+       SET program = pg_catalog.jsonb_set(c.program, '{phases}', (
+               SELECT pg_catalog.jsonb_agg(CASE WHEN p.phase #> '{expects,tables}' IS NULL THEN p.phase ELSE
+                          pg_catalog.jsonb_set(p.phase, '{expects,tables}', COALESCE((
+                              SELECT pg_catalog.jsonb_agg(t.item || '{"oid": null}' || pg_catalog.jsonb_build_object('triggers', COALESCE((
+                                         SELECT pg_catalog.jsonb_agg(g.item || '{"oid": null}' ORDER BY g.n)
+                                           FROM pg_catalog.jsonb_array_elements(t.item -> 'triggers')
+                                                WITH ORDINALITY AS g (item, n)), '[]')) ORDER BY t.n)
+                                FROM pg_catalog.jsonb_array_elements(p.phase #> '{expects,tables}')
+                                     WITH ORDINALITY AS t (item, n)), '[]')) END ORDER BY p.n)
+                 FROM pg_catalog.jsonb_array_elements(c.program -> 'phases') WITH ORDINALITY AS p (phase, n)))
+     WHERE c.state NOT IN ('done', 'rolled_back')
+       AND EXISTS (SELECT FROM osc.meta AS m, here AS h
+                    WHERE (m.system_identifier, m.database_oid) <> (h.system_identifier, h.database_oid))
+), results AS (
+    UPDATE osc.step AS s
+       SET result = CASE s.kind WHEN 'index' THEN s.result || '{"oid": 0}' ELSE s.result - 'oid' END
+     WHERE s.result ? 'oid'
+       AND EXISTS (SELECT FROM osc.meta AS m, here AS h
+                    WHERE (m.system_identifier, m.database_oid) <> (h.system_identifier, h.database_oid))
 ), adopted AS (
     UPDATE osc.meta AS m
        SET system_identifier = h.system_identifier, database_oid = h.database_oid, server_port = h.server_port,
