@@ -16,7 +16,9 @@ import anyio
 from osc.errors import UsageError
 
 PAIRS: tuple[str, ...] = (
-    "register",  # change, steps, lease and history of a plan
+    "migrate",  # schema osc: made, or brought to the next version
+    "word",  # what a person says: a gate, a pause, a knob, an adoption
+    "register",  # change, steps, lease and history of a plan; the same described or compiled anew
     "target",  # the wish
     "lease",  # taking the lead
     "state",  # each move of a change

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from osc.errors import Conflict
+from osc.failpoints import failpoint
 from osc.state import changes
 from osc.state.queries import Queries
 
@@ -46,10 +47,12 @@ async def open_gate(conn: AsyncConnection[Any], change: Change, gate: str, *, wh
     if not change.open:
         raise Conflict(f"{change.id} is {change.state}; nothing was changed", facts={"state": change.state})
     data = Jsonb({"gate": gate, "program_hash": change.program_hash, "reason": reason})
+    await failpoint("word.before")
     row = await _queries.one(
         conn, "open_gate", change=change.number, gate=gate, who=who, program_hash=change.program_hash,
         reason=reason, data=data,
     )  # fmt: skip
+    await failpoint("word.after")
     return row is not None
 
 
@@ -58,7 +61,9 @@ async def revoke_gate(
 ) -> bool:
     """Close the gate of `phase` again; False if it was not open. Raises Conflict once the phase has begun."""
     data = Jsonb({"gate": gate, "reason": reason})
+    await failpoint("word.before")
     row = await _queries.one(conn, "revoke_gate", change=change.number, gate=gate, phase=phase, who=who, data=data)
+    await failpoint("word.after")
     if row is None and phase in await changes.phases(conn, change.number):
         raise Conflict(
             f"phase {phase} of {change.id} has begun, so {gate} cannot be revoked; nothing was changed",

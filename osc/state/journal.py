@@ -112,7 +112,9 @@ async def fail(conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int
 
     Raises LeaseLost or Conflict if fenced.
     """
+    await failpoint("finish.before")
     row = await _queries.one(conn, "end", **_ending(change, ordinal, epoch, "undoing", ("undoing",), error=error))
+    await failpoint("finish.after")
     if row is None:
         await _end(conn, change, ordinal, epoch, "failed", ("started",), error=error)
 

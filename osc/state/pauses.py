@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from osc.errors import UsageError
+from osc.failpoints import failpoint
 from osc.state import events
 from osc.state.changes import Pause
 from osc.state.queries import Queries
@@ -61,10 +62,12 @@ async def _set(conn: AsyncConnection[Any], verb: str, scope: str, *, who: str, r
     kind, _, name = scope.partition(":")
     if scope != EVERYTHING and (kind not in ("change", "table") or not name):
         raise UsageError(f"{scope!r} is no scope", hint="write change:<id>, table:<schema.name> or *")
+    await failpoint("word.before")
     if kind == "change":
         row = await _queries.one(conn, f"{verb}_change", id=name, who=who, reason=reason)
     else:
         row = await _queries.one(conn, f"{verb}_scope", scope=scope, who=who, reason=reason)
+    await failpoint("word.after")
     if row is None:
         return False
     await events.record(conn, row.get("number"), verb, {"scope": scope, "reason": reason}, who)

@@ -83,6 +83,7 @@ async def revise(conn: AsyncConnection[Any], change: Change, program: Program, e
     data = program.model_dump(mode="json")
     hash_ = changes.program_hash(data)
     steps = [(n, one) for n, one in enumerate(program.steps(), 1) if one.phase in phases]
+    await failpoint("register.before")
     revised = await _queries.one(
         conn, "revise", change=change.number, epoch=epoch, revision=change.revision, program=Jsonb(data),
         program_hash=hash_, phases=phases, ordinals=[n for n, _ in steps],
@@ -90,6 +91,7 @@ async def revise(conn: AsyncConnection[Any], change: Change, program: Program, e
         kinds=[one.kind for _, one in steps], who=who,
         data=Jsonb({"revision": change.revision + 1, "phases": phases, "program_hash": hash_}),
     )  # fmt: skip
+    await failpoint("register.after")
     if revised is None:
         await changes.refuse(conn, change.number, epoch, f"go on from revision {change.revision}")
     return await changes.get(conn, change.number)
@@ -133,6 +135,7 @@ async def _again(conn: AsyncConnection[Any], there: Change, submission: Submissi
         )
     details = _details(submission)
     data = Jsonb({"title": submission.title, "owner": submission.owner})
+    await failpoint("register.before")
     await _queries.one(
         conn,
         "describe_anew",
@@ -142,6 +145,7 @@ async def _again(conn: AsyncConnection[Any], there: Change, submission: Submissi
         who=who,
         data=data,
     )
+    await failpoint("register.after")
     return await changes.get(conn, there.number)
 
 

@@ -15,6 +15,7 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from osc.errors import TryAgainLater
+from osc.failpoints import failpoint
 from osc.state.queries import Queries
 from osc.state.refusals import LOOK, CopiedDatabase, DamagedState, ForeignSchema, NewerState
 
@@ -122,7 +123,10 @@ async def adopt(conn: AsyncConnection[Any], *, who: str, reason: str) -> bool:
     Raises as `ensure_schema` does, but for CopiedDatabase.
     """
     await _ensure(conn, copied=True)
-    return await _queries.one(conn, "adopt", who=who, data=Jsonb({"reason": reason})) is not None
+    await failpoint("word.before")
+    adopted = await _queries.one(conn, "adopt", who=who, data=Jsonb({"reason": reason}))
+    await failpoint("word.after")
+    return adopted is not None
 
 
 async def _ensure(conn: AsyncConnection[Any], *, copied: bool) -> None:
@@ -190,7 +194,9 @@ async def _checked_version(conn: AsyncConnection[Any], *, copied: bool) -> int:
         # Looked at behind the version: another executor may have migrated since the first look, and what it made be new.
         _refuse_other_form(await _queries.one(conn, "look") or {"tables": (), "columns": ()})
         if row["promoted"] and not copied:
+            await failpoint("migrate.before")
             await _queries.one(conn, "follow_promotion")
+            await failpoint("migrate.after")
     return version
 
 
@@ -234,8 +240,10 @@ async def _migrate(conn: AsyncConnection[Any], migration: Migration, before: int
     elif await _queries.one(conn, "look") is None:
         parts.append(sql.SQL(_queries.text("create_schema")))
     parts += [sql.SQL(migration.text), sql.SQL(_queries.text("commit")).format(version=migration.version)]
+    await failpoint("migrate.before")
     try:
         await conn.execute(sql.SQL("\n").join(parts))
     except BaseException:
         await conn.rollback()
         raise
+    await failpoint("migrate.after")

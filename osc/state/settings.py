@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from osc.errors import UsageError
+from osc.failpoints import failpoint
 from osc.state.queries import Queries
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ async def set_knob(
     if scope != "*" and (kind not in ("change", "table") or not name):
         raise UsageError(f"{scope!r} is no scope", hint="write change:<id>, table:<schema.name> or *")
     data = Jsonb({"scope": scope, "key": key, "value": value, "ttl_s": ttl_s, "reason": reason})
+    await failpoint("word.before")
     await _queries.one(
         conn, "set_knob", scope=scope, key=key, value=value, ttl_s=ttl_s, who=who, reason=reason, data=data
     )
+    await failpoint("word.after")
 
 
 async def knobs(conn: AsyncConnection[Any], id: str, tables: Sequence[str]) -> dict[str, Knob]:

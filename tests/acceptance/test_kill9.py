@@ -18,9 +18,9 @@ BOTH_SIDES = ("register", "transaction", "build", "rename", "drop_index", "scan"
 """Elsewhere "before" is where the point before it was "after"."""
 LATER = ("scan.after@2", "finish.before@4", "batch.before@5", "rename.before@2", "build.after@2", "transaction.after@3")
 """Points whose later passages are other places: another batch, the second index, a constraint."""
-FORWARD = [f"{pair}.after" for pair in PAIRS if pair not in ("undo", "problem", "drop_slices", "forget")] + [
-    f"{pair}.before" for pair in BOTH_SIDES
-]
+FORWARD = [
+    f"{pair}.after" for pair in PAIRS if pair not in ("migrate", "word", "undo", "problem", "drop_slices", "forget")
+] + [f"{pair}.before" for pair in BOTH_SIDES]
 LIVES_MAX = 60
 CONFLICT = 5
 

@@ -21,7 +21,7 @@ FAULTS = ("kill9", "rival", "terminate", "lost_reply")
 DIRECTIONS = ("forward", "back", "turn")
 """To the end of contract; from switch back to the beginning; forward, and back from where the fault was."""
 DONE, LEASE_LOST, UNREACHABLE = 0, 75, 1
-BEFORE_LEADING = ("register", "target", "lease")
+BEFORE_LEADING = ("migrate", "register", "target", "lease")
 """Points that are passed before a process leads for the first time."""
 Place = tuple[str, int]
 """A failpoint, and which passage of it."""
