@@ -23,15 +23,24 @@ PLAN_ID = re.compile(r"\d{5}_[a-z0-9]+(?:_[a-z0-9]+)*")
 PLAN_ID_LENGTH_MAX = 120
 
 
+class BadName(ValueError):
+    """What cannot be a name, with the code under which a plan is told so."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def check_name(text: str) -> str:
-    """Return ``text`` if it can be a PostgreSQL identifier; raise ValueError saying what is wrong with it."""
+    """Return ``text`` if it can be a PostgreSQL identifier; raise BadName saying what is wrong with it."""
     if not text:
-        raise ValueError("a name must not be empty")
+        raise BadName("V110", "a name must not be empty")
     if any(not char.isprintable() for char in text):
-        raise ValueError("a name must not hold control, NUL or direction-changing characters")
+        raise BadName("V113", "a name must not hold control, NUL or direction-changing characters")
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > NAME_BYTES_MAX:
-        raise ValueError(f"a name has at most {NAME_BYTES_MAX} bytes, this one has {size}; PostgreSQL would cut it")
+        message = f"a name has at most {NAME_BYTES_MAX} bytes, this one has {size}; PostgreSQL would cut it"
+        raise BadName("V112", message)
     return text
 
 

@@ -131,8 +131,8 @@ add_column:
                 ),
                 code="C230",
                 expression=str(self.up),
-                typing=f"SELECT (\n{self.up}\n)::{self.type} FROM ONLY {self.table.sql} AS {quote(self.table.name)} "
-                f"LIMIT 0",
+                typing=f"SELECT FROM ONLY {self.table.sql} AS {quote(self.table.name)} "
+                f"WHERE ((\n{self.up}\n)::{self.type}) IS NULL LIMIT 0",
                 path=("up",),
                 hint="one immutable expression over the row; qualify what is not in pg_catalog",
             )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from osc.names import check_name
+from osc.names import BadName, check_name
 from osc.operations.tokens import Token, refusal, tokens
 
 _PSEUDO = re.compile(r"(?:big|small)?serial[248]?|record|any\w*|trigger|void|internal|cstring|unknown", re.IGNORECASE)
@@ -16,8 +16,8 @@ _PSEUDO = re.compile(r"(?:big|small)?serial[248]?|record|any\w*|trigger|void|int
 def _name(text: str) -> str:
     try:
         return check_name(text)
-    except ValueError as wrong:
-        raise refusal("V110", str(wrong)) from None
+    except BadName as wrong:
+        raise refusal(wrong.code, str(wrong)) from None
 
 
 def _type(text: str) -> str:

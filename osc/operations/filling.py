@@ -85,7 +85,7 @@ def proofs(table: Table, column: Column, value: str, *, scalar: bool) -> Iterato
         sql=(*frozen, *fits) if scalar else frozen,
         code="C231" if scalar else "C230",
         expression=value,
-        typing=f"SELECT (\n{value}\n)::{column.type} FROM ONLY {table.name.sql} AS {quote(table.name.name)} LIMIT 0",
+        typing=f"SELECT FROM ONLY {table.name.sql} AS {quote(table.name.name)} WHERE ((\n{value}\n)::{column.type}) IS NULL LIMIT 0",
         path=("fill",),
         hint=f"a value of type {column.type} is expected here" if scalar else hint,
     )

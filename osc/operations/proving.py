@@ -49,7 +49,8 @@ def _expression_proof(new: Replacement, expression: str, type_name: str, field: 
         sql=(*clone, *prepare, value, *(() if enum else frozen_moments(new.name, expression))),
         code="C230",
         expression=expression,
-        typing=f"SELECT (\n{expression}\n)::{type_name} FROM {_row(new, widened=widened)} LIMIT 0",
+        # In WHERE, where no aggregate, window function or set may stand; in the list of SELECT they would pass.
+        typing=f"SELECT FROM {_row(new, widened=widened)} WHERE ((\n{expression}\n)::{type_name}) IS NULL LIMIT 0",
         path=(field,),
         hint="one immutable expression over the row; qualify what is not in pg_catalog: public.norm(x), 'a'::app.mood",
     )

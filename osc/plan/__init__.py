@@ -1,6 +1,15 @@
 """Plans: the format an author writes, read with the place of every fault, and its JSON Schema."""
 
-from osc.plan.load import PlanFile, load_directory, load_plan, load_text, open_directory, open_plan, open_text
+from osc.plan.load import (
+    PlanFile,
+    load_directory,
+    load_plan,
+    load_text,
+    open_directory,
+    open_plan,
+    open_plans,
+    open_text,
+)
 from osc.plan.model import Plan
 from osc.plan.schema import SCHEMA_FILE, json_schema
 from osc.plan.template import new_plan
@@ -16,5 +25,6 @@ __all__ = [
     "new_plan",
     "open_directory",
     "open_plan",
+    "open_plans",
     "open_text",
 ]

@@ -292,6 +292,10 @@ class _Builder:
 
     def scalar(self, event: Any, place: Place) -> Any:
         text = str(event.value)
+        if _SECRET.search(text):
+            message = "a plan must not carry a password: it is reviewed, stored and shown"
+            self.refuse("V151", message, place, "name the database by OSC_DATABASE_URL, a secret by what knows it")
+            return BROKEN
         if not _plain(event):
             return text
         if text in _WORDS:
@@ -317,6 +321,15 @@ class _Builder:
                 "quote it if it is text",
             )
         return BROKEN
+
+
+# An address with a password in it, or libpq's keywords with one. A comparison of a column named password is neither.
+_SECRET = re.compile(
+    r"[a-z][a-z0-9+.-]{1,20}://[^\s/@:'\"]{0,200}:[^\s/@'\"]+@"
+    r"|\b(?:host|hostaddr|dbname|port|service)=\S[^\n]*\bpassword=\S"
+    r"|\bpassword=\S[^\n]*\s(?:host|hostaddr|dbname|port|service)=\S",
+    re.IGNORECASE,
+)
 
 
 # The core schema of YAML 1.2 (section 10.3.2): `on`, `no`, `12:30`, `1_000` and dates are strings.

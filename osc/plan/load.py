@@ -100,6 +100,18 @@ def open_directory(path: Path | str, kinds: Kinds | None = None) -> tuple[PlanFi
     return tuple(sorted(found, key=lambda one: one.plan.id))
 
 
+def open_plans(path: Path | str) -> tuple[PlanFile, ...]:
+    """Return the plan files that ``path`` names, a file or a directory; raise InvalidPlan like the two."""
+    return open_directory(path) if _is_directory(Path(path)) else (open_plan(path),)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long, a loop of links: opening it says what is wrong
+        return False
+
+
 def _plan_paths(directory: Path) -> list[Path]:
     try:
         paths = [path for path in directory.iterdir() if path.suffix in SUFFIXES and not path.name.startswith(".")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -21,12 +22,18 @@ class Part(BaseModel):
 # -------------------------------------------------------------------------------------------- gates
 
 
+_NOT_IN_AN_ADDRESS = re.compile(r"[^!#-;=?-\[\]_a-z~]")
+"""What RFC 3986 (section 2) leaves out: spaces, quotes, braces, letters beyond ASCII."""
+
+
 def _checked_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         host = parts.hostname
     except ValueError:
         host, parts = None, urlsplit("")
+    if _NOT_IN_AN_ADDRESS.search(text):
+        raise refusal("V150", "an address holds only what addresses may; no variable in it is expanded")
     if parts.scheme not in ("http", "https") or not host:
         raise refusal("V150", "an address begins with http:// or https:// and names a host")
     if parts.username is not None or parts.password is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from osc.errors import Finding, Place
+from osc.names import BadName
 from osc.operations.expressions import Nothing
 from osc.plan.document import FINDINGS_MAX, Broken, Document, Node, Path, shown
 from osc.plan.schema import Schema, known_keys
@@ -30,14 +31,11 @@ _SHAPES = {
 }
 
 _NAMES = (
-    ("a name must not be empty", "V110"),
-    ("a name must not hold", "V113"),
-    ("a name has at most", "V112"),
     ("is not a table name", "V114"),
     ("parts; write table", "V114"),
     ("a table is named by a string", "V114"),
 )
-"""What osc.names says of a name, and the code of it."""
+"""What osc.names says of the name of a table, and the code of it; a BadName brings its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +169,10 @@ def _worded(fault: _Fault) -> tuple[str, str, str]:
             form = fault.context["pattern"]
             return "V108", f"{shown(fault.node.value)!r} does not have the form {form}", ""
         case "value_error" | "assertion_error":
-            text = str(fault.context.get("error", fault.message))
-            return next((code for sign, code in _NAMES if sign in text), "V109"), text, ""
+            error = fault.context.get("error", fault.message)
+            if isinstance(error, BadName):
+                return error.code, str(error), ""
+            return next((code for sign, code in _NAMES if sign in str(error)), "V109"), str(error), ""
     if fault.type in _SHAPES:
         return "V106", f"{_SHAPES[fault.type]} is expected here", ""
     return "V109", fault.message[:1].lower() + fault.message[1:], ""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anyio
-
 from osc.errors import Conflict, Refused
 from osc.pg.session import Connection
-from osc.plan import PlanFile, open_directory, open_plan
+from osc.plan import PlanFile, open_plans
 from osc.program import Phase
 from osc.settings import Settings
 from osc.state import changes, registration
@@ -32,7 +30,7 @@ async def apply(
 
     Raises InvalidPlan or Refused with every finding before anything is written, and whatever stops an advance.
     """
-    sources = open_directory(path) if await anyio.Path(path).is_dir() else (open_plan(path),)
+    sources = open_plans(path)
     return [await _apply(session, source, to, detach=detach, accept_drift=accept_drift) for source in sources]
 
 

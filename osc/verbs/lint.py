@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from osc.errors import Finding, InvalidPlan, OscError, Place, Refused, Severity
 from osc.linter import as_json, findings_offline
-from osc.plan import PlanFile, open_directory, open_plan
+from osc.plan import PlanFile, open_plans
 from osc.state import changes
 from osc.state.schema import schema_state
 from osc.state.transitions import State
@@ -76,7 +76,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[PlanFile], list[Finding]]:
     findings: list[Finding] = []
     for path in paths:
         try:
-            sources += open_directory(path) if path.is_dir() else (open_plan(path),)
+            sources += open_plans(path)
         except InvalidPlan as error:
             findings += error.findings
     return sources, findings

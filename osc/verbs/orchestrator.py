@@ -107,11 +107,13 @@ class Orchestrator:
 
     async def pause(self, scope: Scope, *, reason: str = "") -> Paused:
         """Let nothing more be written within ``scope``."""
-        return await self._do(pause(self.session, scope, reason=reason), f"{scope}")
+        subject = f"{scope}"  # before the work is made: it refuses what names no table
+        return await self._do(pause(self.session, scope, reason=reason), subject)
 
     async def resume(self, scope: Scope, *, reason: str = "") -> Resumed:
         """Lift a pause."""
-        return await self._do(resume(self.session, scope, reason=reason), f"{scope}")
+        subject = f"{scope}"  # before the work is made: it refuses what names no table
+        return await self._do(resume(self.session, scope, reason=reason), subject)
 
     async def set(
         self, change_id: str, key: str, value: str | None, *, ttl: float | None = None, reason: str = ""

@@ -1,0 +1,55 @@
+"""The entries of the catalogue of bad input that are no plan of `catalogue.py`: the test that shows each, or why it cannot be reached.
+
+Every path names a test that exists; `test_catalogue.py` holds this list against the files.
+"""
+
+from __future__ import annotations
+
+SHOWN: dict[str, tuple[str, ...]] = {
+    **{f"B{number:02}": ("badinput/test_files.py::test_a_file_that_is_no_plan_is_refused_with_code_and_place",)
+       for number in (*range(1, 17), 45)},
+    "B17": ("badinput/test_files.py::test_what_is_no_regular_file_is_refused_at_once",),
+    "B18": ("badinput/test_files.py::test_a_file_without_end_is_refused_at_once",),
+    "B35": ("badinput/test_catalogue.py::test_a_bad_plan_is_refused_and_nothing_changes",),
+    "B37": ("filling/test_poison.py::test_rows_that_cannot_be_filled_are_named_and_all_others_are_filled",),
+    "B39": ("sync/test_machine.py::",),
+    "B54": ("pg/test_session.py::test_a_pooler_in_transaction_mode_is_refused_and_left_clean",
+            "pg/test_session.py::test_a_standby_is_refused_for_writing_only"),
+    "B55": ("badinput/test_calls.py::test_an_edited_plan_under_a_known_id_is_a_conflict",),
+    "B56": ("state/test_schema.py::test_a_copy_of_the_database_does_not_go_on_by_itself",),
+    "B59": ("badinput/test_calls.py::test_no_word_of_a_malformed_dsn_is_shown",),
+    "B60": ("badinput/test_calls.py::test_a_password_on_the_command_line_is_refused",),
+    "B61": ("badinput/test_calls.py::test_a_hostile_environment_ends_in_a_documented_way",),
+    "B63": ("badinput/test_calls.py::test_a_wrong_call_is_a_usage_error",),
+    "B69": ("badinput/test_files.py::test_what_is_no_regular_file_is_refused_at_once",),
+    "B70": ("state/test_schema.py::test_a_schema_without_our_state_is_refused_and_left_alone",
+            "state/test_schema.py::test_objects_and_triggers_of_others_in_it_are_refused",
+            "state/test_schema.py::test_state_of_a_newer_program_is_refused",
+            "state/test_schema.py::test_missing_tables_and_a_lost_meta_row_are_refused",
+            "state/test_schema.py::test_a_schema_of_another_role_is_refused_even_by_a_superuser"),
+    "B72": ("hostile/test_names.py::test_a_whole_change_of_things_that_are_called_anything",
+            "hostile/test_names.py::test_databases_and_roles_may_be_called_anything"),
+    "B75": ("hostile/test_meanwhile.py::test_a_table_that_was_dropped_leaves_nothing_to_undo",),
+    "B76": ("badinput/test_calls.py::test_a_reading_verb_takes_no_transaction_id",),
+    "B77": ("badinput/test_calls.py::test_a_reading_verb_takes_no_transaction_id",),
+}  # fmt: skip
+
+NOT_IN_OSC: dict[str, tuple[str, str]] = {
+    "B65": ("an approval is a gate that ack opens; it has no nonce, expiry or second pair of eyes yet",
+            "verbs/test_ack.py::test_what_is_no_gate_is_refused_with_the_nearest_one"),
+    "B66": ("there is no HTTP API: no verb listens on a socket",
+            "badinput/test_calls.py::test_no_verb_listens_or_starts_a_program"),
+    "B67": ("there are no request ids without an API",
+            "badinput/test_calls.py::test_no_verb_listens_or_starts_a_program"),
+    "B68": ("there is no control socket; control goes through the database",
+            "badinput/test_calls.py::test_no_verb_listens_or_starts_a_program"),
+}  # fmt: skip
+
+OPEN: dict[str, str] = {
+    "B64": "osc.state.transitions is held by tests/state and tests/model; each verb in each state is not yet walked",
+    "B62": "sslmode is libpq's own and is not judged",
+    "B71": "constraints of the state tables refuse most; damage by hand is the subject of the tests of the state",
+    "B73": "osc.errors.printable escapes every line that is shown; see tests/verbs and tests/hostile",
+    "B74": "client_encoding is pinned by osc.pg.session; a database in SQL_ASCII is not refused",
+}
+"""Not shown here as a whole."""
