@@ -39,8 +39,9 @@ def check_name(text: str) -> str:
         raise BadName("V113", "a name must not hold control, NUL or direction-changing characters")
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > NAME_BYTES_MAX:
-        message = f"a name has at most {NAME_BYTES_MAX} bytes, this one has {size}; PostgreSQL would cut it"
-        raise BadName("V112", message)
+        raise BadName(
+            "V112", f"a name has at most {NAME_BYTES_MAX} bytes, this one has {size}; PostgreSQL would cut it"
+        )
     return text
 
 

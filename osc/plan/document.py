@@ -293,8 +293,8 @@ class _Builder:
     def scalar(self, event: Any, place: Place) -> Any:
         text = str(event.value)
         if _SECRET.search(text):
-            message = "a plan must not carry a password: it is reviewed, stored and shown"
-            self.refuse("V151", message, place, "name the database by OSC_DATABASE_URL, a secret by what knows it")
+            hint = "name the database by OSC_DATABASE_URL, a secret by what knows it"
+            self.refuse("V151", "a plan must not carry a password: it is reviewed, stored and shown", place, hint)
             return BROKEN
         if not _plain(event):
             return text
