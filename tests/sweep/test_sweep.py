@@ -1,6 +1,6 @@
 """A fault at every place: whatever dies, whoever takes over, whichever reply is lost, the end is that of a quiet run.
 
-By default one place of each combination, another one each day; `make test-sweep` takes them all. The seed stands at the top
+By default one place of every second combination, others each day; `make test-sweep` takes them all. The seed stands at the top
 of the run: OSC_TEST_SWEEP_SEED=n runs the same places again.
 """
 
@@ -20,6 +20,7 @@ from tests.sweep.rig import DIRECTIONS, FAULTS, Sweep
 
 CASES = [(name, direction, fault) for name in ARCHETYPES for direction in DIRECTIONS for fault in FAULTS
          if direction != "turn" or fault == "kill9"]  # fmt: skip
+TODAY = CASES if sweeping() else CASES[SEED % 2 :: 2]
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +42,12 @@ def test_every_kind_of_operation_is_swept() -> None:
 
 @pytest.mark.timeout(3600 if sweeping() else 120)
 @pytest.mark.parametrize("part", range(PARTS) if sweeping() else ["today"])
-@pytest.mark.parametrize(("name", "direction", "fault"), CASES)
+@pytest.mark.parametrize(("name", "direction", "fault"), TODAY)
 def test_a_fault_at_any_place_does_not_change_the_end(
     sweep: Sweep, name: str, direction: str, fault: str, part: int | str, record_property: Callable[[str, object], None]
 ) -> None:
     places, wrong = sweep.places(name, direction), []
-    today = (SEED * 7 + CASES.index((name, direction, fault)) * 13) % len(places)
+    today = (SEED // 2 * 7 + CASES.index((name, direction, fault)) * 13) % len(places)
     for place in [places[today]] if isinstance(part, str) else places[part::PARTS]:
         try:
             sweep.fault(name, direction, fault, place)
