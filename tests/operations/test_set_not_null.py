@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
+from osc.compiler.explain import as_text
 from osc.errors import Refused
 from osc.program import Phase
+from osc.verbs.status import status
 from tests.operations.lab import RETIRED, Lab
 
 if TYPE_CHECKING:
@@ -233,3 +236,19 @@ def test_nulls_that_keep_coming_are_counted_and_listed(lab: Lab) -> None:
     with pytest.raises(Refused, match=r"2 of 40 rows of public.t still hold NULL in s: \(3\); \(6\)") as refused:
         lab.apply(Phase.BACKFILL)
     assert refused.value.exit_code == 3
+
+
+# ---------------------------------------------------------------------------------------- what is told
+
+
+def test_explain_and_status_say_what_is_kept_for_how_long_and_what_comes_back(lab: Lab) -> None:
+    begin(lab)
+    told = as_text(lab.program())
+    assert "kept in osc.kept until contract ends" in " ".join(told.split())
+    assert "point of no return  5.1 Forget what was kept of public.t.s; from here on nothing can be put back" in told
+    assert "new application     from expand" in told
+    assert "undo\n         WITH bounds" in told
+    lab.apply(Phase.BACKFILL)
+    (now,) = anyio.run(status, lab.session, lab.plan_id).changes
+    assert now.way_back.why.endswith("gives rows that still hold what the fill wrote their old value back")
+    assert now.point_of_no_return.startswith("Forget what was kept of public.t.s")
