@@ -193,7 +193,7 @@ class Bench:
         """Wait until the process stands still at its failpoint; return False if it has ended without passing it."""
         end = time.monotonic() + within_s
         while time.monotonic() < end and command.running:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 if Path(f"/proc/{command.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
                     return True
             time.sleep(0.005)

@@ -1,0 +1,170 @@
+"""What is drawn: the table, the kind of change, and what each version of the application means by a write.
+
+The model is the design's table and nothing else: folding the committed writes of a row in the order of its own version
+counter tells what must be in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Value = Any
+State = tuple[Value, Value]
+"""S and N of a row."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of change of column ``s``: how its operation reads, and what one version's value is to the other."""
+
+    operation: str
+    s_type: str
+    value: Callable[[int], Value]
+    """A value that nobody else writes, from a number that nobody else has."""
+    default: str
+    default_value: Value
+    up: Callable[[Value], Value]
+    down: Callable[[Value], Value] | None
+    new_column: str = "n"
+    """What NEW calls the column."""
+
+
+def _same(value: Value) -> Value:
+    return value
+
+
+def _lower(value: Value) -> Value:
+    return None if value is None else value.lower()
+
+
+KINDS: dict[str, Kind] = {
+    "wider": Kind("change_column: {table: t, column: s, to: n, type: bigint, up: 's::bigint', down: 'n::int'}",
+                  "int", _same, "7", 7, _same, _same),
+    "lossy": Kind("change_column: {table: t, column: s, to: n, type: text, up: lower(s), down: n}",
+                  "text", lambda n: f"Value{n}", "'Default'", "Default", _lower, _same),
+    "rename": Kind("rename_column: {table: t, column: s, to: n}",
+                   "text", lambda n: f"Value{n}", "'Default'", "Default", _same, _same),
+    "same_name": Kind("change_column: {table: t, column: s, type: bigint}",
+                      "int", _same, "7", 7, _same, _same, new_column="s"),
+    "computed": Kind("add_column: {table: t, column: n, type: text, up: lower(s)}",
+                     "text", lambda n: f"Value{n}", "'Default'", "Default", _lower, None),
+}  # fmt: skip
+
+KEYS: dict[str, tuple[str, str, Callable[[int], tuple[Value, ...]]]] = {
+    "bigint": ("id bigint", "id", lambda k: (k - 6,)),
+    "text": ('id text COLLATE "C"', "id", lambda k: (f"k{k}ä",)),
+    "uuid": ("id uuid", "id", lambda k: (f"{(k * 2654435761) % 2**32:08x}-0000-4000-8000-000000000000",)),
+    "numeric": ("id numeric", "id", lambda k: (f"{k - 6}.50",)),
+    "moment": ("id timestamptz", "id", lambda k: (f"2024-10-27 00:00:00.{k:06d}+00",)),
+    "two": ("a int, b text", "a, b", lambda k: (k % 3 - 1, f"b{k // 3}")),
+}
+"""Columns, their names, and the key of the k-th row."""
+
+KEYS_MAX = 12
+
+
+@dataclass(frozen=True)
+class World:
+    """A table and its change."""
+
+    kind: str
+    key: str
+    not_null: bool
+    updated_at: bool
+    """A BEFORE trigger of the application's that touches another column."""
+    poke: bool
+    """A BEFORE trigger of the application's that sets S where ``poke`` is written."""
+    child: bool
+    """A table with a foreign key to this one."""
+    fillfactor: int
+    settings: tuple[str, ...]
+    rows: int
+
+    @property
+    def change(self) -> Kind:
+        return KINDS[self.kind]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(KEYS[self.key][1].split(", "))
+
+    def values(self, k: int) -> tuple[Value, ...]:
+        """Return the key of the ``k``-th row."""
+        return KEYS[self.key][2](k)
+
+    @property
+    def plan(self) -> str:
+        return f"osc: 1\ntitle: T\nowner: team\noperations:\n  - {self.change.operation}\n"
+
+    def statements(self, database: str) -> list[str]:
+        """Return what makes the table, its neighbours and the settings that its sessions begin with."""
+        columns, names, _ = KEYS[self.key]
+        kind, bound = self.change, "NOT NULL" if self.not_null else ""
+        done = [
+            (
+                f"CREATE TABLE t ({columns}, s {kind.s_type} {bound} DEFAULT {kind.default}, x int NOT NULL DEFAULT 0,"
+                f" ver int NOT NULL DEFAULT 1, born text NOT NULL, poke {kind.s_type}, touched timestamptz DEFAULT 'epoch',"
+                f" PRIMARY KEY ({names})) WITH (fillfactor = {self.fillfactor})"
+            ),
+            "CREATE TABLE IF NOT EXISTS marks (id text PRIMARY KEY)",
+            *(f"ALTER DATABASE {database} SET {one}" for one in self.settings),
+        ]
+        if self.updated_at:
+            done += [
+                "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.touched := now(); RETURN NEW; END'",
+                "CREATE TRIGGER a_touch BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch()",
+            ]
+        if self.poke:
+            done += [
+                (
+                    "CREATE FUNCTION poked() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.poke IS NOT NULL THEN"
+                    " NEW := jsonb_populate_record(NEW, jsonb_build_object(TG_ARGV[0], NEW.poke, 'poke', NULL)); END IF;"
+                    " RETURN NEW; END $$"
+                ),
+                "CREATE TRIGGER zz_poke BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION poked('s')",
+            ]
+        if self.child:
+            done.append(
+                f"CREATE TABLE child (c serial PRIMARY KEY, {columns}, FOREIGN KEY ({names}) REFERENCES t ON DELETE CASCADE"
+                " ON UPDATE CASCADE)"
+            )
+        return done
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a committed statement did to one row: ``ver`` is the row's own counter behind it, ``born`` who the row is."""
+
+    born: str
+    ver: int
+    deed: str
+    value: Value = None
+
+
+def fold(kind: Kind, effects: list[Effect]) -> State:
+    """Return S and N of a row after ``effects``, which are in the order of its versions."""
+    s: Value = None
+    n: Value = None
+    for one in effects:
+        match one.deed:
+            case "default":
+                s, n = kind.default_value, kind.up(kind.default_value)
+            case "s" | "both":
+                follows = kind.down is not None or one.ver == 1 or n == kind.up(s)
+                s, n = one.value, kind.up(one.value) if follows or one.deed == "both" else n
+            case "n" if kind.down is None:
+                s, n = kind.default_value if one.ver == 1 else s, one.value
+            case "n":
+                s, n = kind.down(one.value), one.value  # type: ignore[misc]  # the case above is the one without
+            case "nothing":
+                pass
+            case _:
+                raise AssertionError(one.deed)
+    return s, n
+
+
+def in_step(kind: Kind, s: Value, n: Value) -> bool:
+    """Tell whether a row that was read is in step."""
+    return kind.down is None or n == kind.up(s) or s == kind.down(n)
