@@ -8,10 +8,11 @@ STAMP := $(VENV)/.ready
 # `make test TESTS=tests/pg` runs a part.
 WORKERS ?= 3
 TESTS ?=
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check fix test test-sweep bench demo docs clean
+.PHONY: help setup check fix test test-sweep soak bench demo docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +34,9 @@ test: $(STAMP) ## all tests, against real PostgreSQL 16 and 18 servers that they
 
 test-sweep: $(STAMP) ## every fault at every failpoint of every kind of plan; about an hour
 	OSC_TEST_SWEEP=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/sweep
+
+soak: $(STAMP) ## the installed wheel, a standby and chaos; make soak MINUTES=30
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 bench: $(STAMP) ## the benchmarks, side by side in one run
 	$(BIN)/python -m benchmarks.backfill

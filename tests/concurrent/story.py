@@ -92,6 +92,7 @@ class Telling:
     def _stop_before(self, act: Act, old: list[Writer], new: list[Writer]) -> list[Writer]:
         """OLD is gone before contract, NEW before the new column is."""
         if act.to == "contract":
+            self.clock.old_lives = False
             return old
         return new if act is self.story.acts[-1] and act.verb == "rollback" else []
 
