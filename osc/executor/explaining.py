@@ -6,6 +6,7 @@ import psycopg
 
 from osc.errors import Failed, LeaseLost, OscError, Refused, StepFailed, Unreachable
 from osc.pg.outcome import Outcome, assertion_of, classify, sqlstate_of
+from osc.pg.privileges import missing_grant
 
 _ANEW = frozenset(
     {Outcome.AMBIGUOUS, Outcome.UNREACHABLE, Outcome.TRANSIENT, Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED}
@@ -33,7 +34,8 @@ def explain(what: str, error: psycopg.Error) -> OscError:
         return Refused(f"{message}; the step changed nothing", hint=hint)
     sqlstate = sqlstate_of(error) or ""
     facts = {"sqlstate": sqlstate, "detail": error.diag.message_detail or "", "hint": error.diag.message_hint or ""}
-    hint = error.diag.message_hint or _remedy(sqlstate)
+    grant = missing_grant(said(error)) if sqlstate == "42501" else None
+    hint = error.diag.message_hint or (f"{grant}, then osc advance" if grant else _remedy(sqlstate))
     if sqlstate.startswith("23"):
         return Refused(
             f"{what}: the data does not allow it: {said(error)}; the step changed nothing",

@@ -17,6 +17,7 @@ from osc.errors import Finding, OscError, Refused, Severity
 from osc.pg.catalog import read_catalog
 from osc.pg.functions import functions_named
 from osc.pg.outcome import Outcome
+from osc.pg.privileges import missing_grant
 from osc.pg.retry import retrying
 from osc.pg.session import Connection, run
 from osc.pg.types import read_types
@@ -122,7 +123,9 @@ async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> lis
     for proof in compiled.program.proofs:
         error = await _failure(conn, proof.sql, settings)
         if error is not None:
-            found.append(Finding(proof.code, f"{proof.expression}: {_said(error)}", proof.hint, path=proof.path))
+            said = _said(error)
+            hint = (missing_grant(said) if error.sqlstate == "42501" else None) or proof.hint
+            found.append(Finding(proof.code, f"{proof.expression}: {said}", hint, path=proof.path))
     return list(compiled.source.placed(_once(found)))
 
 

@@ -9,6 +9,7 @@ import psycopg
 
 from osc.errors import Failed, OscError, TryAgainLater, Unreachable
 from osc.pg.outcome import session_ended
+from osc.pg.privileges import missing_grant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -45,7 +46,8 @@ def told(error: psycopg.Error) -> OscError:
     if error.sqlstate == "42501":
         return Failed(
             f"the server refuses: {said}",
-            hint="the role needs USAGE on schema osc and rights on its tables; "
+            hint=missing_grant(said)
+            or "the role needs USAGE on schema osc and rights on its tables; "
             "ask as the role that ran osc apply, or have them granted",
             facts={"sqlstate": "42501"},
         )
