@@ -103,7 +103,15 @@ def _table(expected: Table, actual: Table | None, plan: frozenset[str], key: tup
         return
     expected = _proven_meanwhile(expected, actual)
     yield from say.fields(expected, actual, _TABLE_FIELDS, touches=True)
-    yield from say.fields(expected, actual, ("owner",), touches=expected.may_own and not actual.may_own)
+    if expected.may_own and not actual.may_own:
+        # Nothing of what is left to do could be done; the grant that is missing is the difference.
+        yield say(
+            f"owner {expected.owner}, whom our role may stand for",
+            f"owner {actual.owner}, whom it may not: GRANT {actual.owner} TO the role osc connects as",
+            touches=True,
+        )
+    else:
+        yield from say.fields(expected, actual, ("owner",), touches=False)
     yield from say.fields(expected, actual, ("replica_identity", "subscribed"), touches=False)
     yield from _columns(expected, actual, plan, key)
     if key and not actual.pages_by(key):

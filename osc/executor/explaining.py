@@ -50,7 +50,7 @@ def unexpected(error: BaseException) -> OscError:
     sqlstate = sqlstate_of(error)
     return Failed(
         f"the server said: {said(error)}; what was begun is rolled back",
-        hint="mend the cause and run the same command again",
+        hint=_remedy(sqlstate or "") if sqlstate == "42501" else "mend the cause and run the same command again",
         facts={"sqlstate": sqlstate},
     )
 

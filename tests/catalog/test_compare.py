@@ -115,7 +115,7 @@ DRIFT = {
     "unlogged": (users(persistence="u"), "table", "persistence u"),
     "became a partition": (users(partition=True), "table", "partition yes"),
     "got a child": (users(children=(ORDERS,)), "table", "children app.orders"),
-    "no longer ours": (users(owner="boss", may_own=False), "table", "owner boss"),
+    "no longer ours": (users(owner="boss", may_own=False), "table", "owner boss, whom it may not: GRANT boss TO the role osc connects as"),
     "column gone": (users(columns=(ID, AGE)), "column email", "nothing"),
     "other type": (users(columns=(ID, but(EMAIL, type="citext"), AGE)), "column email", "type citext"),
     "other default": (users(columns=(ID, but(EMAIL, default=None), AGE)), "column email", "default none"),
