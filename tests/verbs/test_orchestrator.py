@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 VERBS = {
-    "new", "lint", "explain", "schema", "apply", "advance", "wait", "ack", "rollback", "verify", "status", "watch",
-    "pause", "resume", "set", "resolve", "history", "worker",
+    "new", "lint", "explain", "schema", "apply", "advance", "wait", "ack", "adopt", "rollback", "verify", "status",
+    "watch", "pause", "resume", "set", "resolve", "history", "worker",
 }  # fmt: skip
 
 
