@@ -4,6 +4,7 @@ OscError                                                exit
 ├── InvalidPlan      the author: mend the file             2
 ├── UsageError       the caller: mend the command line     2
 ├── Refused          the author: the plan or the data says no, listed   3
+│   └── NotPrimary   the operator: the address leads to a standby
 ├── GateClosed       a person: open the gate               4
 ├── Conflict         the operator: not allowed in this state; nothing changed   5
 │   └── Drift        somebody changed the tables meanwhile
@@ -128,6 +129,12 @@ class Refused(OscError):
     exit_code, code = 3, "C200"
 
 
+class NotPrimary(Refused):
+    """The server is a standby, for a moment of a failover or by a wrong address; nothing was changed."""
+
+    code = "C102"
+
+
 class GateClosed(OscError):
     """A gate that only a person can open (ack, approval) is closed."""
 
@@ -174,6 +181,10 @@ class Unreachable(Failed):
     """The server could not be reached or refused the connection."""
 
     code = "A101"
+
+
+class LoginRefused(Unreachable):
+    """The server knows no such role or password, or lets it not in: to ask again and again may lock the role out."""
 
 
 class StepFailed(Failed):

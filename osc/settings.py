@@ -81,6 +81,10 @@ class Settings:
     """For locks that keep no read or write waiting; what they wait for is other DDL and vacuum."""
     leads_max: int = 20
     """How often a run takes the lead anew after losing its sessions without getting a step further."""
+    logins_max: int = 4
+    """How often in a row a run knocks where the role is not let in: enough for a password that is being rotated, and
+    below what locks a role out. The knocks are ``login_pause_s`` apart."""
+    login_pause_s: float = 5.0
 
     # index builds
     index_attempts_max: int = 3

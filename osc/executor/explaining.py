@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from osc.errors import Failed, LeaseLost, OscError, Refused, StepFailed, Unreachable
+from osc.errors import Failed, LeaseLost, NotPrimary, OscError, Refused, StepFailed, Unreachable
 from osc.pg.outcome import Outcome, assertion_of, classify, sqlstate_of
 from osc.pg.privileges import missing_grant
 
@@ -19,7 +19,7 @@ def mends_itself(error: BaseException) -> bool:
     So it is where a session ended, a reply was lost, the server is away for a moment, or an exchange with the journal
     was cancelled: the rows tell what is done, and the new epoch ends what may still run (I18).
     """
-    if isinstance(error, Unreachable | OSError):
+    if isinstance(error, Unreachable | NotPrimary | OSError):  # a failover shows a standby for a moment (F24)
         return True
     return isinstance(error, psycopg.Error) and classify(error, during="transaction") in _ANEW
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import psycopg
 
-from osc.errors import Conflict, OscError, Unreachable
+from osc.errors import Conflict, LoginRefused, NotPrimary, OscError, Unreachable
 from osc.executor.backward import roll_back
-from osc.executor.explaining import mends_itself, unexpected
+from osc.executor.explaining import mends_itself, said, unexpected
 from osc.executor.forward import forward
 from osc.executor.lead import Executor, Lead, Redirected
 from osc.executor.stepping import NO_FAILURE, refuse_ambiguous
 from osc.executor.verdicts import verify_change
 from osc.pg.lock_limits import pause_s
+from osc.settings import Settings
 from osc.state import changes, journal, slices
 from osc.state.changes import Change
 from osc.state.transitions import State
@@ -28,13 +30,27 @@ class _Tries:
     """How often the lead was taken anew, and how far the change was then: every step further begins the count again."""
 
     lost: int = 0
+    logins: int = 0
+    """How often in a row the role was not let in."""
     epoch: int | None = None
     mark: object = None
 
     def leads(self, epoch: int, mark: object) -> None:
         if mark != self.mark:
             self.lost, self.mark = 0, mark
+        self.logins = 0
         self.epoch = epoch
+
+    def failed(self, error: Exception, settings: Settings) -> float | None:
+        """Return for how long to wait before the next try, ``None`` if there shall be none."""
+        self.lost += 1
+        self.logins = self.logins + 1 if isinstance(error, LoginRefused) else 0
+        if self.lost >= settings.leads_max or self.logins >= settings.logins_max:
+            return None
+        if self.logins:
+            return settings.login_pause_s
+        first_s, max_s = settings.transient_pause_first_s, settings.transient_pause_max_s
+        return pause_s(self.lost - 1, first_s=first_s, max_s=max_s, jitter=random.random())
 
 
 async def run_change(executor: Executor, change: Change, work: Work | None = None) -> Change | None:
@@ -48,19 +64,21 @@ async def run_change(executor: Executor, change: Change, work: Work | None = Non
     while True:
         try:
             return await _lead_once(executor, change, work, tries)
-        except (psycopg.Error, OSError, Unreachable) as error:
+        except (psycopg.Error, OSError, Unreachable, NotPrimary) as error:
             if not mends_itself(error):
                 raise unexpected(error) from error
-            tries.lost += 1
-            if tries.lost >= executor.settings.leads_max:
-                raise Unreachable(
-                    "the server went away again and again; the checkpoint is kept",
-                    hint=f"osc advance {change.id} goes on where it stopped",
-                ) from error
-        longest_s = executor.settings.transient_pause_max_s
-        await executor.clock.sleep(
-            pause_s(tries.lost - 1, first_s=executor.settings.transient_pause_first_s, max_s=longest_s, jitter=0.5)
-        )
+            wait_s = tries.failed(error, executor.settings)
+            if wait_s is None:
+                raise _given_up(change, error) from error
+        await executor.clock.sleep(wait_s)
+
+
+def _given_up(change: Change, error: Exception) -> Unreachable:
+    last = error.message.removesuffix("; nothing was changed") if isinstance(error, OscError) else said(error)
+    return Unreachable(
+        f"the server went away again and again; the checkpoint is kept. The last try ended so: {last}",
+        hint=f"osc advance {change.id} goes on where it stopped",
+    )
 
 
 async def _lead_once(executor: Executor, change: Change, work: Work | None, tries: _Tries) -> Change | None:

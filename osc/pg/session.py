@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import socket
 from dataclasses import dataclass
@@ -17,14 +18,17 @@ import anyio
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
-from osc.errors import Finding, Refused, Unreachable
+from osc.errors import Finding, LoginRefused, NotPrimary, OscError, Refused, Unreachable
 from osc.pg.outcome import ReplyLost
 from osc.pg.pins import Pin, keeps, pinned
+from osc.settings import DEFAULTS
 from osc.sql.named import load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
     from datetime import datetime
+
+    from psycopg.abc import PQGen
 
     from osc.pg.target import Target
     from osc.settings import Settings
@@ -40,6 +44,19 @@ _CANCEL_TIMEOUT_S = 3.0
 """For a cancel request, and then for the statement to follow it."""
 
 
+class BoundedConnection(psycopg.AsyncConnection[TupleRow]):
+    """A session on which no await is without an end: an exchange that nobody gave a deadline has the session's (F22)."""
+
+    deadline_s = DEFAULTS.reply_deadline_s
+    is_bounded = False
+    """Whether ``within`` watches over what runs."""
+
+    async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        """Run an exchange; raise ReplyLost, the connection closed, after the deadline."""
+        exchange = super().wait(gen, *args, **kwargs)
+        return await (exchange if self.is_bounded else within(self, self.deadline_s, exchange))
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One session on the server; a later one with the same pid has another start."""
@@ -52,8 +69,9 @@ async def connect(target: Target, *, purpose: str, settings: Settings, read_only
     """Return an autocommit session on the primary with every parameter pinned and read back.
 
     ``purpose`` is ``<change id or verb>:<what for>``; pg_stat_activity shows it after ``osc:``. With ``read_only``
-    a standby will do and the session cannot write. Raises Unreachable, or Refused with a finding: C101 a pooler in
-    transaction mode, C102 a standby, C103 a server too old, C104 a parameter that cannot be set.
+    a standby will do and the session cannot write. Raises Unreachable (LoginRefused where the role is not let in),
+    NotPrimary (C102), or Refused with a finding: C101 a pooler in transaction mode, C103 a server too old, C104 a
+    parameter that cannot be set.
     """
     conn = await _open(target, purpose=purpose, settings=settings, read_only=read_only)
     try:
@@ -86,16 +104,30 @@ async def within(conn: Connection, deadline_s: float, work: Awaitable[T]) -> T:
     is cancelled is whatever runs on it.
     """
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task}, timeout=deadline_s)
-    except asyncio.CancelledError:
-        with anyio.CancelScope(shield=True):
-            await _cancel(conn, task)
-        raise
-    if task.done():
-        return task.result()
-    await _hang_up(conn, task)
+    with _watched(conn):
+        try:
+            await asyncio.wait({task}, timeout=deadline_s)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await _cancel(conn, task)
+            raise
+        if task.done():
+            return task.result()
+        await _hang_up(conn, task)
     raise ReplyLost(f"no reply within {deadline_s:g} s; the connection was closed")
+
+
+@contextlib.contextmanager
+def _watched(conn: Connection) -> Iterator[None]:
+    """Tell the connection that its exchanges have a deadline already."""
+    if not isinstance(conn, BoundedConnection) or conn.is_bounded:
+        yield
+        return
+    conn.is_bounded = True
+    try:
+        yield
+    finally:
+        conn.is_bounded = False
 
 
 async def close(conn: Connection) -> None:
@@ -148,11 +180,13 @@ async def _open(target: Target, *, purpose: str, settings: Settings, read_only: 
     hosts = target.params.get("host", "").count(",") + 1
     try:
         with anyio.fail_after(settings.connect_timeout_s * hosts + settings.reply_grace_s):
-            return await psycopg.AsyncConnection.connect(
+            conn = await BoundedConnection.connect(
                 autocommit=True, prepare_threshold=None, row_factory=tuple_row, **params
             )
     except (psycopg.Error, OSError, UnicodeError) as error:  # TimeoutError is an OSError
         raise _connect_error(target, error) from None  # psycopg's text may quote the DSN (B59)
+    conn.deadline_s = settings.reply_deadline_s
+    return conn
 
 
 async def _admit(conn: Connection, target: Target, *, settings: Settings, read_only: bool) -> None:
@@ -163,7 +197,7 @@ async def _admit(conn: Connection, target: Target, *, settings: Settings, read_o
     mark = secrets.token_hex(8)
     pid, _, in_recovery = await _one(conn, "probe", {"mark": mark}, settings)
     if in_recovery and not read_only:
-        _refuse("C102", f"{target.describe()} is a standby and cannot write", "connect to the primary")
+        raise _not_primary(f"{target.describe()} is a standby and cannot write")
     if pid != conn.info.backend_pid:
         await _look_twice(conn, target, settings, pid, mark)
     pins = pinned(settings, version=conn.info.server_version, read_only=read_only)
@@ -242,6 +276,11 @@ def _refuse(code: str, message: str, hint: str) -> NoReturn:
     raise Refused(message, hint=hint, findings=[Finding(code, message, hint)])
 
 
+def _not_primary(message: str) -> NotPrimary:
+    hint = "connect to the primary"
+    return NotPrimary(message, hint=hint, findings=[Finding("C102", message, hint)])
+
+
 def _refuse_pooler(target: Target) -> NoReturn:
     _refuse(
         "C101",
@@ -264,24 +303,29 @@ _REASONS = (
 )
 
 
-def _connect_error(target: Target, error: Exception) -> Unreachable | Refused:
+_LOGIN_REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|pg_hba\.conf rejects|is not permitted to log in"
+    r"|(role|database) \".*\" does not exist|permission denied for database"
+)
+"""libpq gives no SQLSTATE for a connection that failed; a server that speaks another language is only asked oftener."""
+
+
+def _connect_error(target: Target, error: Exception) -> OscError:
     """Return our own error: libpq's text may hold parts of a DSN; what the server itself said (FATAL) is shown."""
     text = str(error)
     if "hot standby" in text and target.several_hosts:
-        message = f"none of the servers of {target.describe()} is a primary that answers"
-        return Refused(
-            message, hint="connect to the primary", findings=[Finding("C102", message, "connect to the primary")]
-        )
+        return _not_primary(f"none of the servers of {target.describe()} is a primary that answers")
     _, fatal, said = text.partition("FATAL:")
     if fatal:
-        return _unreachable(target, target.without_secrets(said))
+        kind = LoginRefused if _LOGIN_REFUSED.search(said) else Unreachable
+        return _unreachable(target, target.without_secrets(said), kind)
     if isinstance(error, TimeoutError):
         return _unreachable(target, "no answer in time")
     return _unreachable(target, next((said for sign, said in _REASONS if sign in text), "the connection failed"))
 
 
-def _unreachable(target: Target, reason: str) -> Unreachable:
+def _unreachable(target: Target, reason: str, kind: type[Unreachable] = Unreachable) -> Unreachable:
     message = f"cannot connect to {target.describe()}: {reason}; nothing was changed"
     hint = "try the same with psql; OSC_DATABASE_URL, DATABASE_URL and PG* are read in this order"
     facts = {"source": target.source, "reason": reason}
-    return Unreachable(message, hint=hint, findings=[Finding("A101", message, hint)], facts=facts)
+    return kind(message, hint=hint, findings=[Finding("A101", message, hint)], facts=facts)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from osc.errors import Conflict, Unreachable
+from osc.errors import Conflict, NotPrimary, Unreachable
 from osc.executor.explaining import mends_itself
 from osc.executor.lead import Executor
 from osc.executor.reports import Report
@@ -65,7 +65,7 @@ async def _follow(session: Session, change: Change, until: Callable[[Change], bo
         try:
             async with session.state(f"{change.id}:follow") as conn:
                 return await follower.follow(conn)
-        except (psycopg.Error, OSError, Unreachable) as error:
+        except (psycopg.Error, OSError, Unreachable, NotPrimary) as error:
             if not mends_itself(error) or attempt == session.settings.leads_max - 1:
                 raise
             await session.clock.sleep(session.settings.poll_s)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from osc.errors import GateClosed, OscError, TryAgainLater, Unreachable
+from osc.errors import GateClosed, NotPrimary, OscError, TryAgainLater, Unreachable
 from osc.executor.explaining import mends_itself
 from osc.executor.lead import Executor
 from osc.executor.reports import Report
@@ -27,7 +27,7 @@ async def worker(session: Session, *, once: bool = False, poll_s: float | None =
     while True:
         try:
             await turns.take_all()
-        except (psycopg.Error, OSError, Unreachable) as error:
+        except (psycopg.Error, OSError, Unreachable, NotPrimary) as error:
             if once or not mends_itself(error):
                 raise
             session.listener(Report(kind="note", change="", message=f"the server cannot be reached: {error}"))
@@ -63,7 +63,7 @@ class _Turns:
         except (GateClosed, TryAgainLater) as closed:
             self._tell(change, "waiting", closed)
             self._later(change)
-        except Unreachable:
+        except (Unreachable, NotPrimary):
             raise
         except OscError as error:
             self._tell(change, "note", error)
