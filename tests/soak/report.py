@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -39,7 +39,9 @@ class Report:
             self.broken(f"{what}: {line}")
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the report as JSON-ready values."""
+        named = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in named.items()}
 
     def lines(self) -> list[str]:
         """Return the report for people."""
