@@ -59,7 +59,7 @@ async def test_on_a_slow_line_everything_goes_as_on_a_fast_one(roads: Roads) -> 
     undisturbed = await roads.undisturbed("forward")
     with roads.bench() as bench:
         await bench.apply(Phase.BACKFILL)
-        async with Line(roads.by_tcp(bench.dsn), weather=Weather(delay_s=0.01)) as line:
+        async with Line(roads.by_tcp(bench.dsn), weather=Weather(delay_s=0.004)) as line:
             await apply(
                 Session(Target.resolve(line.dsn), settings=bench.settings, who="test"), bench.plan, to=Phase.CONTRACT
             )

@@ -14,7 +14,7 @@ from osc.state import journal, slices
 if TYPE_CHECKING:
     from tests.backfill.conftest import Begin, OpenApp
 
-pytestmark = [pytest.mark.anyio, pytest.mark.both_versions]
+pytestmark = pytest.mark.anyio
 
 TO_INT = "- change_column: {table: t, column: s, to: n, type: integer, up: 's::int', down: 'n::text'}"
 
