@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 VARIABLES = ("OSC_DATABASE_URL", "DATABASE_URL")
 """The variables that may hold a DSN, the first that is set wins; then come libpq's PG* variables."""
 
+_URI = re.compile(r"postgres(ql)?://")
+_NO_PORT = re.compile(r"postgres(ql)?://[^/@?]*:(/|\?|$)")
 _PORTS = re.compile(r"\d{1,5}(,\d{1,5})*|")
 _FOREIGN_SCHEME = re.compile(r"^\s*(?!postgres(ql)?://)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -98,6 +100,8 @@ def _parse(text: str, source: str) -> dict[str, str]:
         _malformed(source, "cannot be parsed")
     params = {name: str(value) for name, value in parsed.items() if value is not None}
     _check_parts(params, source)
+    if _URI.match(text):
+        _check_uri(text, params, source)
     return params
 
 
@@ -112,6 +116,14 @@ def _check_parts(params: Mapping[str, str], source: str) -> None:
         _malformed(source, "has an @ within the database name")
     if any(not char.isprintable() for value in params.values() for char in value):
         _malformed(source, "holds control characters")
+
+
+def _check_uri(text: str, params: Mapping[str, str], source: str) -> None:
+    """Refuse ``postgresql://user:/pass/word``: without its @ the password is taken for a database, which gets printed."""
+    if _NO_PORT.match(text):
+        _malformed(source, "has a colon and no port behind its host")
+    if "/" in params.get("dbname", ""):
+        _malformed(source, "has a / within the database name")
 
 
 def _malformed(source: str, what: str) -> NoReturn:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.badinput.conftest import fingerprint, next_xid
@@ -41,6 +41,8 @@ def test_no_word_of_a_malformed_dsn_is_shown(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(before="postgresql://u:", noise="/", after="")
+@example(before="postgresql://u:", noise="1/", after="")
 @given(
     before=st.sampled_from(["postgresql://u:", "postgres://u:", "host=127.0.0.1 port=1 password=", "password='"]),
     noise=st.text(st.sampled_from("@:/?#%&= '\"\\[]{}$,;\néx1"), max_size=6),
