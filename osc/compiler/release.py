@@ -86,8 +86,8 @@ def _notes(pairs: Sequence[Pair], replaced: Sequence[Pair]) -> list[str]:
             )
     if replaced:
         notes.append(
-            "A statement prepared on SELECT * or on a changed column fails once per connection (0A000) when the "
-            "table changes."
+            "A statement prepared on SELECT * or on a changed column fails (0A000) when the table changes, on each "
+            "connection until it is prepared anew, which some drivers (psycopg) leave to the application."
         )
     notes += [
         f"{pair.table}.{pair.final} has no way back after switch (down: none)."

@@ -23,7 +23,7 @@ HOSTILE = {
     # What text means.
     "search_path": "evil, public", "standard_conforming_strings": "off", "backslash_quote": "off",
     "transform_null_equals": "on", "array_nulls": "off", "quote_all_identifiers": "on", "TimeZone": "Asia/Kathmandu",
-    "DateStyle": "SQL, DMY", "IntervalStyle": "iso_8601", "bytea_output": "escape", "extra_float_digits": "-15",
+    "DateStyle": "SQL, DMY", "IntervalStyle": "sql_standard", "bytea_output": "escape", "extra_float_digits": "-15",
     "client_encoding": "LATIN1", "xmloption": "document", "check_function_bodies": "off",
     "plpgsql.extra_errors": "all", "plpgsql.variable_conflict": "error", "client_min_messages": "error",
     # How it is planned.

@@ -203,7 +203,7 @@ IN_PHASES = {
     # There is no trigger behind expand, nobody but osc has the text of its function, and after the switch NOT NULL is gone.
     if what != "our function replaced"
     and not (phase is Phase.EXPAND and what in WITH_OUR_TRIGGER)
-    and not (phase is Phase.SWITCH and what == "NOT NULL dropped")
+    and not (phase is Phase.SWITCH and what in ("NOT NULL dropped", "attached", "inherits"))
 }
 CHOSEN = (
     "key dropped behind switch",
