@@ -6,6 +6,7 @@ ok, failed, unknown: a transaction whose COMMIT got no answer is unknown until i
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Iterable
@@ -157,8 +158,10 @@ class Writer(threading.Thread):
         if not gone and not late and (error.sqlstate not in DECLARED or retried):
             self.broken.append(f"I13: {'NEW' if self.new else 'OLD'} {outcome.transaction}: {error.sqlstate} {error}")
         if self.conn is not None and not gone:
-            self.conn.execute("ROLLBACK")
-        elif self.conn is not None:
+            # The story may end the session in this very moment; the next transaction then opens another.
+            with contextlib.suppress(psycopg.OperationalError):
+                self.conn.execute("ROLLBACK")
+        if self.conn is not None and (gone or self.conn.broken):
             self.conn.close()
 
     # ------------------------------------------------------------------------------------ the deeds
