@@ -45,7 +45,7 @@ class Exchange:
 
 def words(text: str) -> str:
     """Return what tells a statement from others, without what differs from run to run: numbers, hashes, comments."""
-    text = re.sub(r"'[^']*'|\b\d+\b|[0-9a-f]{8,}|_e\d+|dead\d+", "#", _COMMENT.sub("", text))
+    text = re.sub(r"'[^']*'|\b\d+\b|[0-9a-f]{8,}|_e\d+|\d+_dead\d+", "#", _COMMENT.sub("", text))
     return " ".join(text.split())[:400]
 
 
