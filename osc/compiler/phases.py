@@ -133,8 +133,9 @@ def _own_statements(plan: Plan, phase: Phase) -> Iterator[SqlStep]:
         yield SqlStep(
             id=f"run.{number}",
             phase=phase,
-            title=f"The plan's own statement {number}",
+            title=f"The plan's own statement {number}" + ("" if run.transaction else ", outside of a transaction"),
             sql=(str(run.sql),),
             undo=(str(run.undo),) if run.undo is not None else None,
             locks=tuple(TableLock(table=table, mode=Lock.ACCESS_EXCLUSIVE) for table in run.lock),
+            transaction=run.transaction,
         )

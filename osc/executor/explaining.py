@@ -24,8 +24,8 @@ def mends_itself(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and classify(error, during="transaction") in _ANEW
 
 
-def explain(what: str, error: psycopg.Error) -> OscError:
-    """Return our error for one of the server's that ended a step."""
+def explain(what: str, error: psycopg.Error, left: str = "the step changed nothing") -> OscError:
+    """Return our error for one of the server's that ended a step; ``left`` says what is true of the step now."""
     outcome = classify(error, during="transaction")
     if outcome is Outcome.FENCED:
         return LeaseLost("another executor leads this change now; this one stopped and wrote nothing more")
@@ -38,11 +38,11 @@ def explain(what: str, error: psycopg.Error) -> OscError:
     hint = error.diag.message_hint or (f"{grant}, then osc advance" if grant else _remedy(sqlstate))
     if sqlstate.startswith("23"):
         return Refused(
-            f"{what}: the data does not allow it: {said(error)}; the step changed nothing",
+            f"{what}: the data does not allow it: {said(error)}; {left}",
             hint=error.diag.message_detail or hint,
             facts=facts,
         )
-    return StepFailed(f"{what}: {said(error)} ({sqlstate}); the step changed nothing", hint=hint, facts=facts)
+    return StepFailed(f"{what}: {said(error)} ({sqlstate}); {left}", hint=hint, facts=facts)
 
 
 def unexpected(error: BaseException) -> OscError:

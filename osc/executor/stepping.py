@@ -10,7 +10,7 @@ from osc.catalog.effects import AddConstraint
 from osc.errors import Conflict, OscError, OutcomeUnknown, Refused, StepFailed
 from osc.executor import entering, verdicts
 from osc.executor.explaining import mends_itself
-from osc.executor.handlers import fill, forget, gate, index, maintenance, transaction, verify
+from osc.executor.handlers import fill, forget, gate, index, maintenance, outside, transaction, verify
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
 from osc.program import (
@@ -43,6 +43,8 @@ async def do_step(lead: Lead, step: Step) -> None:
         return
     if row.state == "ambiguous":
         raise ambiguous(lead, row)
+    if _may_have_happened(step, row):
+        raise await _unknown(lead, row)
     await lead.may_go_on()
     row = await lead.ask(journal.start(lead.control, lead.number, row.ordinal, lead.epoch))
     lead.report("step", step.title, phase=str(step.phase), step=step.id)
@@ -79,6 +81,8 @@ async def _do(lead: Lead, step: Step, row: StepRow) -> None:
             await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
         case SwitchStep():
             await transaction.do(lead, step, row, verdicts.ensure_before_switch)
+        case SqlStep(transaction=False):
+            await outside.do(lead, step, row)
         case DdlStep() | SqlStep():
             await transaction.do(lead, step, row)
         case IndexStep():
@@ -110,6 +114,12 @@ async def undo_step(lead: Lead, step: Step) -> None:
         raise ambiguous(lead, row)
     if row.state not in journal.UNDOABLE:
         return
+    if row.state == "failed" and isinstance(step, SqlStep) and not step.transaction:
+        row = await lead.ask(
+            journal.start(lead.control, lead.number, row.ordinal, lead.epoch)
+        )  # part of it may be done
+    if _may_have_happened(step, row):
+        raise await _unknown(lead, row)
     await lead.may_go_on()
     lead.report("step", f"Undo: {step.title}", phase=str(step.phase), step=step.id)
     await failpoint("undo.before")
@@ -136,6 +146,8 @@ async def _undo(lead: Lead, step: Step, row: StepRow) -> None:
         case SwitchStep() if step.undo:
             await transaction.undo(lead, step, row, verdicts.ensure_way_back if not lead.gone else None)
             await verdicts.forget(lead, Phase.BACKFILL)
+        case SqlStep(transaction=False) if step.undo:
+            await outside.undo(lead, step, row)
         case DdlStep() | SqlStep() if step.undo:
             await transaction.undo(lead, step, row)
         case IndexStep():
@@ -162,9 +174,25 @@ def refuse_final(lead: Lead, steps: list[tuple[Step, StepRow]]) -> None:
 
 
 def _has_no_way_back(step: Step, row: StepRow) -> bool:
-    if isinstance(step, DropIndexStep | ForgetStep):
+    if isinstance(step, DropIndexStep | ForgetStep) or (
+        isinstance(step, SqlStep) and not step.transaction and step.undo is None
+    ):
         return row.state in ("done", "started", "failed", "ambiguous")  # it commits by itself on its way
     return isinstance(step, DdlStep | SqlStep | SwitchStep) and step.undo is None and row.state in ("done", "ambiguous")
+
+
+def _may_have_happened(step: Step, row: StepRow) -> bool:
+    """Tell whether an earlier process left the step open, and neither its row nor the catalog says how it ended."""
+    # Of an undo that the server answered with an error the row keeps the error; a step that failed so is `failed`.
+    is_open = row.state == "started" or (row.state == "undoing" and row.error is None)
+    return isinstance(step, SqlStep) and not step.transaction and is_open
+
+
+async def _unknown(lead: Lead, row: StepRow) -> OscError:
+    """Mark the step ambiguous and return the error: every session that could still run it has been ended before."""
+    lost = {"message": "the reply was lost", "was": row.state}
+    await lead.ask(journal.ambiguous(lead.control, lead.number, row.ordinal, lead.epoch, lost))
+    return ambiguous(lead, row)
 
 
 async def refuse_ambiguous(lead: Lead) -> None:

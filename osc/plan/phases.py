@@ -136,6 +136,9 @@ class RunStatement(Part):
     """The statement that takes it back; without it the way back ends here."""
     lock: Annotated[tuple[QName, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = ()
     """Tables to be locked (ACCESS EXCLUSIVE, through the lock gate) before the statement runs."""
+    transaction: bool = True
+    """``false`` for what cannot be part of a transaction (VACUUM, CONCURRENTLY, a CALL that commits). Should its reply
+    be lost, nobody knows whether it happened, and the change waits for ``osc resolve``."""
 
 
 Wait = Annotated[Duration, Between("0s", "365d")]

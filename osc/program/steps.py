@@ -51,9 +51,14 @@ class DdlStep(_Step):
 
 
 class SqlStep(_Step):
-    """The author's own SQL (``run``), in one transaction like a DdlStep."""
+    """The author's own SQL (``run``), in one transaction like a DdlStep, or outside of any.
+
+    Outside, ``sql`` and ``undo`` are one statement each, and nothing but a person can tell whether one whose reply was
+    lost has happened.
+    """
 
     kind: Literal["sql"] = "sql"
+    transaction: bool = True
     sql: tuple[str, ...]
     undo: tuple[str, ...] | None = None
     duration: Duration = Duration.UNKNOWN

@@ -8,6 +8,7 @@ POISON = "tests/filling/test_poison.py"
 LEASE = "tests/state/test_lease.py"
 RIVALS = "tests/acceptance/test_rivals.py"
 BUILDS = "tests/acceptance/test_index_builds.py"
+AMBIGUOUS = "tests/acceptance/test_ambiguous_steps.py"
 DRIFT = "tests/acceptance/test_drift.py"
 
 STEPS = [
@@ -49,6 +50,17 @@ STEPS = [
         "    UPDATE osc.slice AS s SET epoch = s.epoch + 1, owner = NULL\n     WHERE s.change = p_change;\n",
         "",
         (f"{LEASE}::test_a_takeover_fences_every_slice_finished_ones_too",),
+    ),
+    Mutant(
+        "lost_reply_taken_for_never_sent",
+        "I18",
+        "executor/stepping.py",
+        'is_open = row.state == "started" or (row.state == "undoing" and row.error is None)',
+        "is_open = False",
+        (
+            f"{AMBIGUOUS}::test_a_statement_of_the_author_outside_of_a_transaction_is_never_repeated_by_guess[scan.after-True]",
+        ),
+        "a statement that commits by itself is run twice (I18)",
     ),
     Mutant(
         "old_backends_left_running",

@@ -71,3 +71,22 @@ def test_a_statement_that_fails_changes_nothing_and_can_be_repeated(lab: Lab) ->
     assert lab.rows("SELECT n FROM later") == [1]
     lab.back()
     assert lab.rows("SELECT n FROM later") == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "codes"),
+    [
+        ("sql: REINDEX INDEX CONCURRENTLY public.t_pkey, undo: SELECT 1", ["V152"]),
+        ("sql: SELECT 1, undo: REINDEX INDEX CONCURRENTLY public.t_pkey", ["V152"]),
+        ("sql: REINDEX INDEX CONCURRENTLY public.t_pkey, undo: SELECT 1, transaction: false", []),
+        ("sql: VACUUM public.t, undo: SELECT 1, transaction: false, lock: t", ["V155"]),
+    ],
+)
+def test_a_statement_is_in_a_transaction_with_its_locks_or_outside_without_them(
+    lab: Lab, keys: str, codes: list[str]
+) -> None:
+    lab.run(T)
+    lab.write("- add_column: {table: t, column: x, type: int}", f"expand: {{run: [{{{keys}}}]}}\n")
+    if not codes:
+        return lab.apply(Phase.EXPAND)
+    assert [line.split()[0] for line in lab.refusal()] == codes

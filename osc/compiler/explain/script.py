@@ -42,7 +42,7 @@ def _step(number: str, step: Step) -> Iterator[str]:
         yield from _comment(f"refused if {one.message}; it is so unless:\n{one.condition}")
     if isinstance(step, GateStep):
         yield from _comment(f"gate: {step.gate_kind} {step.gate}")
-    if isinstance(step, DdlStep | SqlStep | SwitchStep):
+    if isinstance(step, DdlStep | SqlStep | SwitchStep) and not (isinstance(step, SqlStep) and not step.transaction):
         yield from _transaction(step)
     else:
         for statement in forward(step):
