@@ -20,7 +20,7 @@ def judge(dsn: str, world: World, writers: Iterable[Writer]) -> list[str]:
     """Return the promises that do not hold: every acknowledged write is there, none that failed is (I5 to I8)."""
     told: defaultdict[str, list[Effect]] = defaultdict(list)
     for k in range(world.rows):
-        told[f"first{k}"].append(Effect(f"first{k}", 1, "s", world.change.value(k)))
+        told[f"first{k}"].append(Effect(f"first{k}", 1, "s", world.written(k, new=False)))
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("SET TimeZone = 'UTC'")
         marks = {mark for (mark,) in conn.execute("SELECT id FROM marks")}
@@ -47,7 +47,10 @@ def judge_row(world: World, effects: list[Effect], row: dict[str, Any] | None) -
     broken, kind = [], world.change
     s, n = fold(kind, effects)
     wanted = {"s": s, "n": n} if kind.new_column == "n" else {"s": s}
-    if any(name in row and row[name] != value for name, value in wanted.items()):
+    if any(
+        name in row and row[name] not in (value, kind.filled if value is None else value)
+        for name, value in wanted.items()
+    ):
         broken.append(f"I5: {row}, but by {effects} it should have {wanted}")
     if world.updated_at and len(effects) == 1 and row["touched"] != EPOCH:
         broken.append(f"I7: nobody but osc wrote {row}, and its updated_at moved")

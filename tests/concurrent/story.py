@@ -86,7 +86,7 @@ class Telling:
         world = self.story.world
         names, places = ", ".join(world.names), ", ".join("%s" for _ in world.names)
         with psycopg.connect(self.bench.dsn, autocommit=True) as conn, conn.cursor() as cursor:
-            rows = [(*world.values(k), world.change.value(k), f"first{k}") for k in range(world.rows)]
+            rows = [(*world.values(k), world.written(k, new=False), f"first{k}") for k in range(world.rows)]
             cursor.executemany(f"INSERT INTO t ({names}, s, born) VALUES ({places}, %s, %s)".encode(), rows)
 
     def _stop_before(self, act: Act, old: list[Writer], new: list[Writer]) -> list[Writer]:

@@ -28,7 +28,9 @@ class Kind:
     up: Callable[[Value], Value]
     down: Callable[[Value], Value] | None
     new_column: str = "n"
-    """What NEW calls the column."""
+    """What NEW calls the column; where it knows none any more, what it writes instead."""
+    filled: Value = None
+    """What the fill writes over a NULL; then OLD writes NULLs and NEW none."""
 
 
 def _same(value: Value) -> Value:
@@ -50,6 +52,10 @@ KINDS: dict[str, Kind] = {
                       "int", _same, "7", 7, _same, _same, new_column="s"),
     "computed": Kind("add_column: {table: t, column: n, type: text, up: lower(s)}",
                      "text", lambda n: f"Value{n}", "'Default'", "Default", _lower, None),
+    "dropped": Kind("drop_column: {table: t, column: s}",
+                    "int", _same, "7", 7, _same, None, new_column="x"),
+    "not_null": Kind("set_not_null: {table: t, column: s, fill: filled, enforce_at: contract}",
+                     "text", lambda n: f"Value{n}", "'Default'", "Default", _same, None, new_column="s", filled="filled"),
 }  # fmt: skip
 
 KEYS: dict[str, tuple[str, str, Callable[[int], tuple[Value, ...]]]] = {
@@ -94,6 +100,11 @@ class World:
         """Return the key of the ``k``-th row."""
         return KEYS[self.key][2](k)
 
+    def written(self, number: int, *, new: bool) -> Value:
+        """Return the value that a version of the application writes."""
+        is_null = self.change.filled is not None and not new and number % 3 == 0
+        return None if is_null else self.change.value(number)
+
     @property
     def plan(self) -> str:
         return f"osc: 1\ntitle: T\nowner: team\noperations:\n  - {self.change.operation}\n"
@@ -101,7 +112,7 @@ class World:
     def statements(self, database: str) -> list[str]:
         """Return what makes the table, its neighbours and the settings that its sessions begin with."""
         columns, names, _ = KEYS[self.key]
-        kind, bound = self.change, "NOT NULL" if self.not_null else ""
+        kind, bound = self.change, "NOT NULL" if self.not_null and self.change.filled is None else ""
         done = [
             (
                 f"CREATE TABLE t ({columns}, s {kind.s_type} {bound} DEFAULT {kind.default}, x int NOT NULL DEFAULT 0,"

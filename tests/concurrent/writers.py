@@ -176,10 +176,10 @@ class Writer(threading.Thread):
     @property
     def _side(self) -> str:
         """The side of the pair that a value of ours goes to; under one name both versions write the same column."""
-        return "n" if self._column == "n" else "s"
+        return "s" if self._column == "s" else "n"
 
     def _value(self, deed: Deed) -> Any:
-        return self.world.change.value(deed.number)
+        return self.world.written(deed.number, new=self.new)
 
     def _where(self) -> str:
         return " AND ".join(f"{name} = %s" for name in self.world.names)
@@ -220,14 +220,16 @@ class Writer(threading.Thread):
     def _do_full_row(self, deed: Deed, outcome: Outcome) -> None:
         """As an ORM does: read, then write every column that this version knows, guarded by the version that was read."""
         row = self._read_row(deed.key)
-        if row is not None:
-            self._update(deed, f"{self._column} = %s, x = %s, poke = poke", [row[self._column], row["x"] + 1], "nothing", None,
-                         outcome, f"AND ver = {row['ver']}")  # fmt: skip
+        if row is None or self._column == "x" or (self.new and self.world.change.filled and row["s"] is None):
+            return self._do_set(deed, outcome)
+        self._update(deed, f"{self._column} = %s, x = %s, poke = poke", [row[self._column], row["x"] + 1], "nothing", None,
+                     outcome, f"AND ver = {row['ver']}")  # fmt: skip
 
     def _do_poke(self, deed: Deed, outcome: Outcome) -> None:
         """A write of S by a trigger of the application's."""
         if self.world.poke and not self.new:
-            self._update(deed, "poke = %s", [self._value(deed)], "s", self._value(deed), outcome)
+            value = self.world.change.value(deed.number)  # the trigger takes NULL for "nothing to do"
+            self._update(deed, "poke = %s", [value], "s", value, outcome)
 
     def _do_insert(self, deed: Deed, outcome: Outcome) -> None:
         self._put(deed, outcome, "ON CONFLICT DO NOTHING")

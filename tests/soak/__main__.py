@@ -30,6 +30,7 @@ from tests.model.conformance import explain_history
 from tests.soak.commands import Osc
 from tests.soak.nemesis import Nemesis, Watchdog
 from tests.soak.report import Report
+from tests.soak.road import Road
 from tests.soak.wheel import install
 
 CANARY = "c4narySecretOfTheSoak"
@@ -47,6 +48,7 @@ class Soak:
     server: EmbeddedServer
     standby: EmbeddedServer
     osc: Osc
+    road: Road
     place: Path
     report: Report
     chance: random.Random
@@ -88,7 +90,9 @@ class Soak:
             Writer(self.dsn, world, new, self._transactions(over[new]), clock) for new in (False, False, True, True)
         ]
         old, new = writers[:2], writers[2:]
-        nemesis = Nemesis(random.Random(chance.random()), self.server, self.standby, self.dsn, self.osc, self.report)
+        nemesis = Nemesis(
+            random.Random(chance.random()), self.server, self.standby, self.dsn, self.osc, self.road, self.report
+        )
         nemesis.change = change
         turn = chance.choice([None, None, None, "dual_write", "backfill", "switch"])
         for one in old:
@@ -151,7 +155,7 @@ class Soak:
                 conn.execute(one.encode())
             names, places = ", ".join(world.names), ", ".join("%s" for _ in world.names)
             with conn.cursor() as cursor:
-                rows = [(*world.values(k), world.change.value(k), f"first{k}") for k in range(world.rows)]
+                rows = [(*world.values(k), world.written(k, new=False), f"first{k}") for k in range(world.rows)]
                 cursor.executemany(f"INSERT INTO t ({names}, s, born) VALUES ({places}, %s, %s)".encode(), rows)
 
     def _check(self, world: World, change: str, came: str, before: str, log: int, writers: list[Writer]) -> None:
@@ -215,8 +219,9 @@ def main() -> int:
         server = stack.enter_context(start_server(18, {"fsync": "on"}))
         standby = stack.enter_context(server.basebackup())
         dsn = f"{server.dsn('soak', host='127.0.0.1')} password={CANARY}"
-        osc = Osc(program, dsn, place, report)
-        Soak(server, standby, osc, place, report, random.Random(asked.seed)).run(asked.minutes)
+        road = stack.enter_context(Road(dsn))
+        osc = Osc(program, road.dsn, place, report)
+        Soak(server, standby, osc, road, place, report, random.Random(asked.seed)).run(asked.minutes)
     print(json.dumps(report.as_json(), indent=2) if asked.json else "\n".join(report.lines()))
     return 1 if report.violations else 0
 

@@ -16,6 +16,7 @@ from osc.demo.watcher import Stays, Waiting
 from osc.pg.embedded import EmbeddedServer
 from tests.soak.commands import Osc
 from tests.soak.report import Report
+from tests.soak.road import Road
 
 LOOK_S = 0.02
 WAIT_MAX_MS = 3_000
@@ -26,24 +27,17 @@ lock, a second under it; what is more than that here is what a busy machine adds
 class Nemesis(threading.Thread):
     """Draws a fault every one to five seconds until it is stopped."""
 
-    def __init__(
-        self, chance: random.Random, server: EmbeddedServer, standby: EmbeddedServer, dsn: str, osc: Osc, report: Report
-    ) -> None:
+    def __init__(self, chance: random.Random, server: EmbeddedServer, standby: EmbeddedServer, dsn: str, osc: Osc, road: Road,
+                 report: Report) -> None:  # fmt: skip
         super().__init__(daemon=True)
-        self.chance, self.server, self.standby, self.dsn, self.osc, self.report = (
-            chance,
-            server,
-            standby,
-            dsn,
-            osc,
-            report,
-        )
+        self.chance, self.server, self.standby, self.dsn = chance, server, standby, dsn
+        self.osc, self.road, self.report = osc, road, report
         self.change = ""
         self.stopped = threading.Event()
         self.faults: list[tuple[int, Callable[[], None]]] = [
             (4, self.kill9), (3, self.stop_and_continue), (2, self.interrupt), (3, self.rival), (4, self.end_sessions_of_osc),
             (3, self.end_sessions_of_the_application), (1, self.crash_of_the_server), (3, self.row_lock), (2, self.old_snapshot),
-            (2, self.standby_falls_behind), (3, self.pause_and_resume), (2, self.slower),
+            (3, self.cut_line), (4, self.lost_reply), (2, self.standby_falls_behind), (3, self.pause_and_resume), (2, self.slower),
         ]  # fmt: skip
 
     def run(self) -> None:
@@ -78,6 +72,12 @@ class Nemesis(threading.Thread):
     def crash_of_the_server(self) -> None:
         self.server.crash()
         self.server.start_again()
+
+    def cut_line(self) -> None:
+        self.road.cut()
+
+    def lost_reply(self) -> None:
+        self.road.lose_a_reply(self.chance)
 
     def row_lock(self) -> None:
         with psycopg.connect(self.dsn, application_name="holder") as conn:
