@@ -144,13 +144,13 @@ async def waiting(
     conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int, kind: str | None,
     detail: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Say what a running step waits for, or with None that it does not.
+    """Say what a running step waits for, or with None that it does not; one that has just ended waits for nothing.
 
     Raises LeaseLost or Conflict if fenced.
     """
     params = {"kind": kind, "detail": None if detail is None else Jsonb(detail)}
     row = await _queries.one(conn, "waiting", change=change, ordinal=ordinal, epoch=epoch, **params)
-    if row is None:
+    if row is None and not await _has_ended(conn, change, ordinal, epoch):
         await _refuse(conn, change, ordinal, epoch)
 
 
@@ -225,6 +225,12 @@ def _ending(
         "keep_result": result is None, "result": None if result is None else Jsonb(result),
         "error": None if error is None else Jsonb(error),
     }  # fmt: skip
+
+
+async def _has_ended(conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int) -> bool:
+    """Tell whether the step ended under this epoch: its transaction does that by itself, while others look on."""
+    ended = ("done", "undone")
+    return any((one.ordinal, one.epoch) == (ordinal, epoch) and one.state in ended for one in await steps(conn, change))
 
 
 async def _refuse(conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int) -> None:

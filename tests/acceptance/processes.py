@@ -23,7 +23,9 @@ QUICK = replace(
 """As in production but for waits: small batches make many of them, short polls make tests short."""
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["osc.verbs.apply", "osc.verbs.rollback", "osc.verbs.verify", "osc.verbs.worker"])
+_FORKS.set_forkserver_preload(
+    ["osc.cli.running", "osc.verbs.apply", "osc.verbs.rollback", "osc.verbs.verify", "osc.verbs.worker"]
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ class Command:
         """Let it stand still, as a paused machine does."""
         os.kill(self.pid, signal.SIGSTOP)
 
+    def signal(self, number: int) -> None:
+        """Send it a signal; to one that stands still it comes as soon as it goes on."""
+        os.kill(self.pid, number)
+
     def go_on(self) -> None:
         """Let a stopped process go on."""
         os.kill(self.pid, signal.SIGCONT)
@@ -116,14 +122,13 @@ def _main(request: str) -> None:
     """Run in the child: the verb, its answer into a file, its exit code as a shell would see it."""
     told = json.loads(request)
     os.environ["OSC_TEST_FAILPOINTS"], os.environ["OSC_TEST_FAILPOINTS_ALLOWED"] = told["failpoints"], "1"
-    import anyio  # the parent has them loaded, and the parent of the tests need not
-
+    from osc.cli.running import governed  # the parent has them loaded, and the parent of the tests need not
     from osc.errors import OscError
     from osc.failpoints import points
 
     place = Path(told["place"])
     try:
-        answer, code = anyio.run(_run, told), 0
+        answer, code = governed(lambda: _run(told), quiet=True), 0  # a signal ends it as it ends the command line
     except OscError as error:
         answer, code = error.as_json(), error.exit_code
     (place / "hits.json").write_text(json.dumps(points().hits))

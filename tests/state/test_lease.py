@@ -235,8 +235,12 @@ async def test_the_journal_goes_forward_and_back(conn: Session, change: Change) 
     assert (failed.state, failed.waiting, failed.error) == ("failed", None, {"sqlstate": "55P03"})
     await journal.start(conn, number, 1, epoch)
     await journal.finish(conn, number, 1, epoch, {"oid": 2})
+    await journal.waiting(conn, number, 1, epoch, "lock")  # who looks on may be late, which is no conflict
+    assert (await journal.steps(conn, number))[0].waiting is None
     with pytest.raises(Conflict, match=r"step 1 \(done"):
         await journal.start(conn, number, 1, epoch)
+    with pytest.raises(Conflict, match=r"step 2 \(pending"):
+        await journal.waiting(conn, number, 2, epoch, "lock")
     undoing = await journal.begin_undo(conn, number, 1, epoch)
     assert (undoing.state, undoing.result, undoing.attempts) == ("undoing", {"oid": 2}, 3)
     await journal.fail(conn, number, 1, epoch, {"sqlstate": "57014"})
