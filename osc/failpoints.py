@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 
 import anyio
@@ -75,8 +76,9 @@ class Failpoints:
         return points
 
     def arm(self, name: str, action: str) -> None:
-        """Arm ``name`` with ``kill9``, ``stop``, ``sleep:SECONDS`` or ``raise:TEXT``, each with an optional ``@n``.
+        """Arm ``name`` with ``kill9``, ``stop``, ``sleep:SECONDS``, ``stall:SECONDS``, ``memory`` or ``raise:TEXT``.
 
+        Each may have ``@n``. A ``sleep`` lets the rest of the process go on, a ``stall`` does not, not even heartbeats.
         ``*`` is every point: its n-th passage is the n-th of any.
         """
         if name not in POINTS | {EVERY}:
@@ -106,6 +108,10 @@ async def _act(action: str) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     elif verb == "sleep":
         await anyio.sleep(float(argument))
+    elif verb == "stall":
+        time.sleep(float(argument))  # noqa: ASYNC251  # that it blocks the event loop is the fault
+    elif verb == "memory":
+        raise MemoryError
     elif verb == "raise":
         raise FailpointRaised(argument)
     else:
