@@ -45,6 +45,20 @@ UNIQUE_PLAN = PLAN.replace("columns: [quantity, note]", "columns: [quantity, not
     "backfill:\n  require: [{ack: writers-comply}]\n"
 )
 """The index narrows what the old application may write, so it waits for an ack."""
+REMAINS = """
+WITH named (kind, name, namespace) AS (
+    SELECT 'relation', relname, relnamespace FROM pg_class
+     UNION ALL SELECT 'function', proname, pronamespace FROM pg_proc
+     UNION ALL SELECT 'type', typname, typnamespace FROM pg_type
+     UNION ALL SELECT 'constraint', conname, connamespace FROM pg_constraint
+     UNION ALL SELECT 'trigger', tgname, relnamespace FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid
+     UNION ALL SELECT 'column', attname, relnamespace FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid
+                WHERE relkind NOT IN ('i', 'I')  -- PostgreSQL lets an index's column keep its name when the table's is renamed
+)
+SELECT kind, name::text FROM named
+ WHERE name ~ '^[_~]*osc' AND namespace IS DISTINCT FROM 'osc'::regnamespace
+"""
+"""Whatever has a name that osc gives, in the application's schemas."""
 ROWS = 400
 KILLED = -9
 
@@ -266,6 +280,13 @@ class Bench:
             "SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
             " WHERE NOT i.indisvalid OR c.relname LIKE 'osc\\_ix\\_%'"
         )
+
+    def remains(self) -> list[tuple[Any, ...]]:
+        """Return what is left of osc outside of its schema, and of what it keeps for a while; nothing, once a change is over."""
+        kept = [
+            self.look(f"SELECT '{table}', t::text FROM osc.{table} AS t") for table in ("skipped", "poison", "kept")
+        ]
+        return [*self.look(REMAINS), *(row for rows in kept for row in rows)]
 
     def end(self) -> tuple[str, list[tuple[Any, ...]], dict[str, str], str]:
         """Return everything that two runs must agree on."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from osc.failpoints import EVERY
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import KILLED, Bench
 from tests.acceptance.processes import Command, Ended
@@ -17,10 +18,12 @@ from tests.fixtures.postgres import Databases
 from tests.sweep.archetypes import ARCHETYPES, Archetype
 from tests.sweep.line import InThread, LosingLine
 
-FAULTS = ("kill9", "rival", "terminate", "lost_reply")
-DIRECTIONS = ("forward", "back", "turn")
-"""To the end of contract; from switch back to the beginning; forward, and back from where the fault was."""
-DONE, LEASE_LOST, UNREACHABLE = 0, 75, 1
+FAULTS = ("kill9", "rival", "terminate", "lost_reply", "memory")
+RESTS = {"back": "switch", "back_from_dual_write": "dual_write", "back_from_backfill": "backfill"}
+"""Where a way back begins."""
+DIRECTIONS = ("forward", *RESTS, "turn")
+"""To the end of contract; from a phase back to the beginning; forward, and back from where the fault was."""
+DONE, LEASE_LOST, UNREACHABLE, BUG = 0, 75, 1, 1
 BEFORE_LEADING = ("migrate", "register", "target", "lease")
 """Points that are passed before a process leads for the first time."""
 Place = tuple[str, int]
@@ -63,16 +66,25 @@ class Sweep:
         """Return every place that a run of ``name`` in ``direction`` passes."""
         return self.undisturbed(name, "forward" if direction == "turn" else direction).places
 
-    def fault(self, name: str, direction: str, fault: str, place: Place) -> None:
-        """Run ``name`` with ``fault`` at ``place``, bring it to its end, and compare that with an undisturbed run (I16)."""
+    def fault(
+        self, name: str, direction: str, fault: str, place: Place, second: tuple[str, Place] | None = None
+    ) -> None:
+        """Run ``name`` with ``fault`` at ``place``, bring it to its end, and compare that with an undisturbed run (I16).
+
+        A ``second`` fault meets the command that goes on after the first.
+        """
         self.runs += 1
         with _Run(self, ARCHETYPES[name]) as run:
             getattr(run, fault)(direction, place)
+            if second is not None and run.can_go_on(direction):
+                getattr(run, second[0])(direction, second[1])
             run.go_to_the_end(direction)
             if direction == "forward":
                 assert run.bench.end() == self.undisturbed(name, direction).end
             run.must_be_as_before(direction)
             assert run.bench.leftovers() == []
+            remains = run.bench.remains() if run.is_over() else []
+            assert remains == [], f"left behind: {remains}"
 
 
 class _Run:
@@ -80,6 +92,7 @@ class _Run:
 
     def __init__(self, sweep: Sweep, archetype: Archetype) -> None:
         self.sweep, self.archetype, self.stack = sweep, archetype, ExitStack()
+        self.begun = False
 
     def __enter__(self) -> _Run:
         name = self.sweep.databases.take(self.sweep.server)
@@ -99,16 +112,8 @@ class _Run:
 
     def begin(self, direction: str, failpoints: str = "", *, dsn: str | None = None) -> Command:
         """Bring the change to where ``direction`` begins and start the command; ``turn`` begins as ``forward``."""
-        verb, to = "apply", "contract"
-        if self.archetype.acks or direction == "back":
-            assert self.bench.run("apply", to="switch" if not self.archetype.acks else "dual_write").exit_code == DONE
-            self._acknowledge()
-            verb = "advance"
-        if direction == "back":
-            assert not self.archetype.acks or self.bench.run("advance", to="switch").exit_code == DONE
-            verb, to = "rollback", ""
-        elif direction == "turn":
-            to = "switch"
+        verb, to = self._again(direction) if self.begun else self._prepared(direction)
+        self.begun = True
         if dsn is not None:
             self.bench.dsn, direct = dsn, self.bench.dsn
             try:
@@ -116,6 +121,30 @@ class _Run:
             finally:
                 self.bench.dsn = direct
         return self.bench.command(verb, failpoints, to=to or None)
+
+    def _prepared(self, direction: str) -> tuple[str, str]:
+        """Bring the change to where the direction begins; return the verb and target that meet the first fault."""
+        back = RESTS.get(direction)
+        if self.archetype.acks or back:
+            first = back if back and not self.archetype.acks else "dual_write"
+            assert self.bench.run("apply", to=first).exit_code == DONE
+            self._acknowledge()
+        if back:
+            if self.archetype.acks and back != "dual_write":
+                assert self.bench.run("advance", to=back).exit_code == DONE
+            return "rollback", ""
+        return "advance" if self.archetype.acks else "apply", "switch" if direction == "turn" else "contract"
+
+    def _again(self, direction: str) -> tuple[str, str]:
+        return ("apply", "contract") if direction == "forward" else ("rollback", "")
+
+    def can_go_on(self, direction: str) -> bool:
+        """Tell whether there is something that the next command could still do."""
+        return direction == "forward" or self._registered()
+
+    def is_over(self) -> bool:
+        """Tell whether the change came to one of its ends."""
+        return self._registered() and self.bench.state in ("done", "rolled_back")
 
     def _acknowledge(self) -> None:
         for gate in self.archetype.acks:
@@ -137,7 +166,7 @@ class _Run:
 
     def must_be_as_before(self, direction: str) -> None:
         """After a way back the schema and the data are as they were (I21)."""
-        if direction != "forward" and (direction == "back" or self._rolled_back()):
+        if direction != "forward" and (direction in RESTS or self._rolled_back()):
             assert (self.bench.schema, self.bench.data) == self.before
 
     def _rolled_back(self) -> bool:
@@ -162,11 +191,20 @@ class _Run:
         zombie.go_on()
         ended = zombie.wait(60)
         assert ended.exit_code in (LEASE_LOST, DONE, 5), ended
-        if place[0].partition(".")[0] in BEFORE_LEADING:
-            # It leads for the first time now, which is written down, and finds nothing to do.
+        if place[0].partition(".")[0] in (*BEFORE_LEADING, EVERY):
+            # It leads for the first time now, which is written down, and finds nothing to do; unless what it had not yet
+            # registered was nothing to roll back, so that its word is the last.
+            if direction == "turn" and ended.exit_code == DONE:
+                return self.go_to_the_end(direction)
             assert self.bench.rows_and_catalog() == done, "a latecomer did something again"
         else:
             assert self._everything() == mark, "the zombie wrote"
+        return None
+
+    def memory(self, direction: str, place: Place) -> None:
+        """The process has no memory left (F07)."""
+        ended = self.begin(direction, _armed(place, "memory")).wait(60)
+        assert ended.exit_code in (DONE, BUG), ended
 
     def terminate(self, direction: str, place: Place) -> None:
         """Every session of the process is ended by the server at this instant (57P01, F16)."""
