@@ -187,6 +187,10 @@ class LoginRefused(Unreachable):
     """The server knows no such role or password, or lets it not in: to ask again and again may lock the role out."""
 
 
+class NotAdmitting(Unreachable):
+    """The server is there and lets nobody in for the moment: all connections are taken, or it starts up or shuts down."""
+
+
 class StepFailed(Failed):
     """A step ended with an error of the server; the change rests before that step."""
 

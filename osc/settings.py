@@ -85,6 +85,8 @@ class Settings:
     """How often in a row a run knocks where the role is not let in: enough for a password that is being rotated, and
     below what locks a role out. The knocks are ``login_pause_s`` apart."""
     login_pause_s: float = 5.0
+    admissions_max: int = 12
+    """How often a verb knocks at a server that lets nobody in for the moment, before it says so."""
 
     # index builds
     index_attempts_max: int = 3

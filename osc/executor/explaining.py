@@ -24,6 +24,16 @@ def mends_itself(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and classify(error, during="transaction") in _ANEW
 
 
+def trying_again(error: BaseException) -> str:
+    """Return what to tell whoever watches, while the same is tried again."""
+    return f"{last_words(error)}; trying again"
+
+
+def last_words(error: BaseException) -> str:
+    """Return what ``error`` says, without a word on what was changed: more than this one try may have been made."""
+    return error.message.removesuffix("; nothing was changed") if isinstance(error, OscError) else said(error)
+
+
 def explain(what: str, error: psycopg.Error, left: str = "the step changed nothing") -> OscError:
     """Return our error for one of the server's that ended a step; ``left`` says what is true of the step now."""
     outcome = classify(error, during="transaction")

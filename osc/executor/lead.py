@@ -24,6 +24,8 @@ from osc.settings import DEFAULTS, Settings
 from osc.state import changes, events, lease, soundness
 from osc.state.changes import Change, Standing
 from osc.state.lease import Leader
+from osc.state.refusals import older_state
+from osc.state.schema import Home, ensure_home
 
 T = TypeVar("T")
 
@@ -45,20 +47,32 @@ class Executor:
     """A command waits in a pause; a worker leaves the change and looks after others."""
     owner: UUID = field(default_factory=uuid4)
     gates: dict[int, LockGate] = field(default_factory=dict)
+    home: Home | None = None
+    """Where this process has worked so far; a session that turns out to be elsewhere is not worked on (F26)."""
 
     def gate(self, deadlock_ms: int) -> LockGate:
         """Return the lock gate of this process; it remembers what each table has borne, so there is only one."""
         return self.gates.setdefault(deadlock_ms, LockGate(self.settings, self.clock, deadlock_ms))
 
     async def connect(self, change_id: str, purpose: str) -> Connection:
-        """Return a pinned session for a change."""
-        return await connect(self.target, purpose=f"{change_id}:{purpose}", settings=self.settings)
+        """Return a pinned session for a change; raise CopiedDatabase if it leads to another database than those before.
+
+        Each session is asked: behind one address the next may be another server, with the same epochs in its state.
+        """
+        conn = await connect(self.target, purpose=f"{change_id}:{purpose}", settings=self.settings)
+        try:
+            self.home = await within(conn, self.settings.reply_deadline_s, ensure_home(conn, self.home))
+        except BaseException:
+            await close(conn)
+            raise
+        return conn
 
     @asynccontextmanager
     async def lead(self, change: Change, *, after_epoch: int | None = None) -> AsyncIterator[Lead | None]:
         """Lead ``change`` for the length of the block, or yield ``None`` while another executor does.
 
-        Who led before in this run gives the epoch it had: if another came between, LeaseLost is raised (F05).
+        Who led before in this run gives the epoch it had: if another came between, LeaseLost is raised (F05), and
+        OlderState if the epoch went back: the state is from before this run.
 
         Nothing of an older epoch is left running once the block begins. Inside, LeaseLost may come at any await. The
         lead is given up at the end, unless an error ends it that taking it anew mends: then it is kept until it runs
@@ -89,14 +103,18 @@ class Executor:
         """Return who led, and the new epoch if the lead is ours now."""
         deadline_s = self.settings.reply_deadline_s
         host, pid = socket.gethostname(), os.getpid()
+        before = await within(control, deadline_s, lease.leader(control, change.number))
+        standing = await within(control, deadline_s, changes.standing(control, change.number))
+        await within(control, deadline_s, soundness.refuse_damage(control, change.number))
+        if after_epoch is not None and standing.epoch is not None and standing.epoch < after_epoch:
+            raise older_state(change.id, standing.epoch, after_epoch)
+        # A try that took the lead and got no further, for want of a connection say, had a later epoch and was ours.
+        ours = before is not None and before.owner == self.owner
+        if after_epoch is not None and standing.epoch != after_epoch and not ours:
+            raise keeping.lease_lost(change.id, after_epoch)
         await within(
             control, deadline_s, lease.register_executor(control, self.owner, host=host, pid=pid, kind=self.kind)
         )
-        before = await within(control, deadline_s, lease.leader(control, change.number))
-        standing = await within(control, deadline_s, changes.standing(control, change.number))
-        if after_epoch is not None and standing.epoch != after_epoch:
-            raise keeping.lease_lost(change.id, after_epoch)
-        await within(control, deadline_s, soundness.refuse_damage(control, change.number))
         taking = lease.take(control, change.number, self.owner, self.settings.lease_s)
         epoch = await within(control, deadline_s, taking)
         return before, epoch

@@ -14,7 +14,8 @@ class Report:
     """Something that happened or is going on.
 
     ``done`` and ``total`` count rows (fill, verify) or blocks (index builds); ``total`` may be an estimate. ``rate`` is
-    in the same unit per second. ``waiting`` says for what it waits: ``lock``, ``paused``, ``rows``, ``snapshots``.
+    in the same unit per second. ``waiting`` says for what it waits: ``lock``, ``paused``, ``rows``,
+    ``snapshots``, ``server``.
     """
 
     kind: Kind

@@ -11,9 +11,10 @@ import psycopg
 
 from osc.errors import Conflict, LoginRefused, NotPrimary, OscError, Unreachable
 from osc.executor.backward import roll_back
-from osc.executor.explaining import mends_itself, said, unexpected
+from osc.executor.explaining import last_words, mends_itself, trying_again, unexpected
 from osc.executor.forward import forward
 from osc.executor.lead import Executor, Lead, Redirected
+from osc.executor.reports import Report
 from osc.executor.stepping import NO_FAILURE, refuse_ambiguous
 from osc.executor.verdicts import verify_change
 from osc.pg.lock_limits import pause_s
@@ -70,15 +71,18 @@ async def run_change(executor: Executor, change: Change, work: Work | None = Non
             wait_s = tries.failed(error, executor.settings)
             if wait_s is None:
                 raise _given_up(change, error) from error
+            executor.listener(Report(kind="waiting", change=change.id, message=trying_again(error), waiting="server"))
         await executor.clock.sleep(wait_s)
 
 
 def _given_up(change: Change, error: Exception) -> Unreachable:
-    last = error.message.removesuffix("; nothing was changed") if isinstance(error, OscError) else said(error)
-    return Unreachable(
-        f"the server went away again and again; the checkpoint is kept. The last try ended so: {last}",
-        hint=f"osc advance {change.id} goes on where it stopped",
-    )
+    goes_on = f"osc advance {change.id} goes on where it stopped"
+    if isinstance(error, Unreachable | NotPrimary):
+        what, hint = "no session could be had again and again", goes_on
+    else:
+        what = "sessions ended again and again"
+        hint = f"{goes_on}; connect around a proxy that cuts silent connections: an index build is silent until it ends"
+    return Unreachable(f"{what}; the checkpoint is kept. The last try ended so: {last_words(error)}", hint=hint)
 
 
 async def _lead_once(executor: Executor, change: Change, work: Work | None, tries: _Tries) -> Change | None:

@@ -18,7 +18,7 @@ import anyio
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
-from osc.errors import Finding, LoginRefused, NotPrimary, OscError, Refused, Unreachable
+from osc.errors import Finding, LoginRefused, NotAdmitting, NotPrimary, OscError, Refused, Unreachable
 from osc.pg.outcome import ReplyLost
 from osc.pg.pins import Pin, keeps, pinned
 from osc.settings import DEFAULTS
@@ -40,8 +40,13 @@ T = TypeVar("T")
 APPLICATION_PREFIX = "osc:"
 APPLICATION_NAME_BYTES_MAX = 63
 OLDEST_VERSION = 140_000
+CONNECTIONS = 6
+"""How many sessions a run has at most at one time: the leader's four, and two that fill."""
 _CANCEL_TIMEOUT_S = 3.0
 """For a cancel request, and then for the statement to follow it."""
+_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "6"}
+"""A session is silent as long as its index build takes, and the system's own default is two hours: until then a firewall
+between would long have forgotten the connection (F92). A DSN may say otherwise."""
 
 
 class BoundedConnection(psycopg.AsyncConnection[TupleRow]):
@@ -69,9 +74,9 @@ async def connect(target: Target, *, purpose: str, settings: Settings, read_only
     """Return an autocommit session on the primary with every parameter pinned and read back.
 
     ``purpose`` is ``<change id or verb>:<what for>``; pg_stat_activity shows it after ``osc:``. With ``read_only``
-    a standby will do and the session cannot write. Raises Unreachable (LoginRefused where the role is not let in),
-    NotPrimary (C102), or Refused with a finding: C101 a pooler in transaction mode, C103 a server too old, C104 a
-    parameter that cannot be set.
+    a standby will do and the session cannot write. Raises Unreachable (LoginRefused where the role is not let in,
+    NotAdmitting where nobody is for the moment), NotPrimary (C102), or Refused with a finding: C101 a pooler in
+    transaction mode, C103 a server too old, C104 a parameter that cannot be set.
     """
     conn = await _open(target, purpose=purpose, settings=settings, read_only=read_only)
     try:
@@ -170,6 +175,7 @@ async def _open(target: Target, *, purpose: str, settings: Settings, read_only: 
     # primary whose role defaults to read only, which we can and do override.
     wanted = "primary" if target.several_hosts and not read_only else "any"
     params: dict[str, Any] = {
+        **_KEEPALIVES,
         **target.params,
         "application_name": application_name(purpose),
         "client_encoding": "UTF8",
@@ -308,6 +314,11 @@ _LOGIN_REFUSED = re.compile(
     r"|(role|database) \".*\" does not exist|permission denied for database"
 )
 """libpq gives no SQLSTATE for a connection that failed; a server that speaks another language is only asked oftener."""
+_NOT_ADMITTING = re.compile(
+    r"too many clients already|too many connections for|remaining connection slots|no more connections allowed"
+    r"|the database system is (starting up|shutting down|in recovery mode|not (yet )?accepting connections)"
+)
+"""53300 and 57P03, and what a pooler says that is full."""
 
 
 def _connect_error(target: Target, error: Exception) -> OscError:
@@ -317,15 +328,22 @@ def _connect_error(target: Target, error: Exception) -> OscError:
         return _not_primary(f"none of the servers of {target.describe()} is a primary that answers")
     _, fatal, said = text.partition("FATAL:")
     if fatal:
-        kind = LoginRefused if _LOGIN_REFUSED.search(said) else Unreachable
-        return _unreachable(target, target.without_secrets(said), kind)
+        return _unreachable(target, target.without_secrets(said), _kind(said))
     if isinstance(error, TimeoutError):
         return _unreachable(target, "no answer in time")
     return _unreachable(target, next((said for sign, said in _REASONS if sign in text), "the connection failed"))
 
 
+def _kind(said: str) -> type[Unreachable]:
+    if _NOT_ADMITTING.search(said):
+        return NotAdmitting
+    return LoginRefused if _LOGIN_REFUSED.search(said) else Unreachable
+
+
 def _unreachable(target: Target, reason: str, kind: type[Unreachable] = Unreachable) -> Unreachable:
     message = f"cannot connect to {target.describe()}: {reason}; nothing was changed"
     hint = "try the same with psql; OSC_DATABASE_URL, DATABASE_URL and PG* are read in this order"
+    if kind is NotAdmitting:
+        hint = f"wait for the server, or end connections that nobody needs (a run of osc takes {CONNECTIONS}), then try again"
     facts = {"source": target.source, "reason": reason}
     return kind(message, hint=hint, findings=[Finding("A101", message, hint)], facts=facts)

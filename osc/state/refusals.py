@@ -32,6 +32,22 @@ class CopiedDatabase(Conflict):
     code = "S103"
 
 
+class OlderState(Conflict):
+    """The state is older than what this run has seen of it: a failover or a restore lost what came since."""
+
+    code = "S104"
+
+
+def older_state(change_id: str, epoch: int, known: int) -> OlderState:
+    """Return the refusal to go on by itself where a server came back with less than this run had written."""
+    return OlderState(
+        f"the state of {change_id} is older than this run: epoch {epoch} after {known}; a failover or a restore lost what"
+        " was done since, in the tables as well, and nothing was changed here",
+        hint=f"make sure that this server is the one to go on with; then osc advance {change_id} goes on from what it has",
+        facts={"epoch": epoch, "known": known},
+    )
+
+
 class DamagedState(Conflict):
     """Rows or tables of the state are missing or were edited by hand. Nothing was changed."""
 

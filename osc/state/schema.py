@@ -6,7 +6,7 @@ Executors that start at the same moment sort themselves out by ordinary locks; n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal, LiteralString
@@ -39,6 +39,23 @@ class Migration:
 
     version: int
     text: LiteralString
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The database that a session leads to. A promoted standby is the same one, on a later timeline."""
+
+    system_identifier: str
+    database_oid: int
+    server_port: int
+    timeline: str
+
+    def follows(self, earlier: Home) -> bool:
+        """Tell whether work that was begun at ``earlier`` may go on here; never back on a timeline that was left."""
+        here, there = (
+            (one.system_identifier, one.database_oid, one.timeline, one.server_port) for one in (self, earlier)
+        )
+        return here == there or (here[:2] == there[:2] and self.timeline > earlier.timeline)
 
 
 @cache
@@ -116,6 +133,35 @@ async def ensure_schema(conn: AsyncConnection[Any]) -> None:
     await _ensure(conn, copied=False)
 
 
+async def ensure_home(conn: AsyncConnection[Any], known: Home | None) -> Home:
+    """Return where ``conn`` leads to; raise if its state is not of this version and database, or it is not ``known``.
+
+    Only reads. Raises CopiedDatabase (S103), NewerState (S102) or DamagedState (S105).
+    """
+    try:
+        row = await _queries.one(conn, "meta")
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        raise _elsewhere("there is no state of osc in it", known) from None
+    if row is None:
+        raise DamagedState("osc.meta has lost its row; nothing was changed", hint=LOOK)
+    if row["schema_version"] > known_version():
+        raise _newer(row["schema_version"])
+    _refuse_copy(row)
+    home = Home(row["system_identifier"], row["database_oid"], row["server_port"], row["timeline"])
+    if known is not None and not home.follows(known):
+        same = home.system_identifier == known.system_identifier
+        raise _elsewhere("it has left that history" if same else "its system identifier is another", known)
+    return home
+
+
+def _elsewhere(why: str, known: Home | None) -> CopiedDatabase:
+    return CopiedDatabase(
+        f"the address leads to another database than the one this run works on: {why}; nothing was changed there",
+        hint="find out which server is the right one, let the address lead to it alone, then osc advance",
+        facts=asdict(known) if known else {},
+    )
+
+
 async def adopt(conn: AsyncConnection[Any], *, who: str, reason: str) -> bool:
     """Make this database the one that its state belongs to, and carry the state forward; False if it was already.
 
@@ -182,12 +228,7 @@ async def _checked_version(conn: AsyncConnection[Any], *, copied: bool) -> int:
         raise DamagedState("osc.meta has lost its row; nothing was changed", hint=LOOK)
     version = int(row["schema_version"])
     if version > known_version():
-        raise NewerState(
-            f"the state was written by a newer osc: version {version}, this one knows {known_version()}; "
-            "nothing was changed",
-            hint="use the newer osc",
-            facts={"version": version, "known": known_version()},
-        )
+        raise _newer(version)
     if not copied:
         _refuse_copy(row)
     if version == known_version():
@@ -198,6 +239,14 @@ async def _checked_version(conn: AsyncConnection[Any], *, copied: bool) -> int:
             await _queries.one(conn, "follow_promotion")
             await failpoint("migrate.after")
     return version
+
+
+def _newer(version: int) -> NewerState:
+    return NewerState(
+        f"the state was written by a newer osc: version {version}, this one knows {known_version()}; nothing was changed",
+        hint="use the newer osc",
+        facts={"version": version, "known": known_version()},
+    )
 
 
 def _refuse_copy(row: dict[str, Any]) -> None:

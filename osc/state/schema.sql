@@ -50,7 +50,8 @@ SELECT m.schema_version,
        m.database_oid = h.database_oid AS same_database,
        COALESCE(h.timeline >= m.timeline, true) AS not_behind,
        COALESCE(h.timeline > m.timeline, false) AS promoted,
-       COALESCE(h.timeline <> m.timeline OR h.server_port = m.server_port, true) AS same_place
+       COALESCE(h.timeline <> m.timeline OR h.server_port = m.server_port, true) AS same_place,
+       h.system_identifier, h.database_oid, h.server_port, h.timeline
   FROM meta AS m, here AS h
 
 -- name: follow_promotion

@@ -10,9 +10,10 @@ import contextlib
 import re
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from psycopg.conninfo import conninfo_to_dict
@@ -74,8 +75,12 @@ class _Session:
     from_server: asyncio.StreamReader
     to_server: asyncio.StreamWriter
     fault: Fault | None = None
+    asked: str = ""
+    """The words of the last exchange."""
     replied: int = 0
     """Bytes of the reply to the exchange that has the fault."""
+    passed_at: float = field(default_factory=time.monotonic)
+    """When something was last on its way."""
 
 
 @dataclass
@@ -90,6 +95,8 @@ class Weather:
     """New connections are served so much later."""
     swallows: bool = False
     """Replies disappear, while TCP goes on acknowledging."""
+    idle_s: float | None = None
+    """A line on which nothing passed for so long is cut on both sides, as proxies do; also where the server works."""
 
 
 class Line(Middleman):
@@ -102,6 +109,8 @@ class Line(Middleman):
         self.seen: Counter[str] = Counter()
         self.texts: list[Exchange] = []
         self.connections = 0
+        self.cut_idle: Counter[str] = Counter()
+        """How many lines were cut because they were silent, by what was asked last on them."""
         self._sessions: set[_Session] = set()
 
     def lead_to(self, dsn: str) -> None:
@@ -128,7 +137,7 @@ class Line(Middleman):
         session = _Session(reader, writer, from_server, to_server)
         self._sessions.add(session)
         try:
-            await asyncio.gather(self._ask(session), self._answer(session))
+            await asyncio.gather(self._ask(session), self._answer(session), self._watch(session))
         finally:
             self._sessions.discard(session)
             if session.fault is None or session.fault.loses != "line while it runs":
@@ -144,6 +153,7 @@ class Line(Middleman):
                 if session.fault is None or session.fault.loses != "line while it runs":
                     session.to_server.close()
                 return
+            session.passed_at = time.monotonic()
             pending += message
             kind = message[:1]
             if kind in (b"Q", b"P"):
@@ -170,8 +180,19 @@ class Line(Middleman):
                 _reset(session.writer)
                 return
 
+    async def _watch(self, session: _Session) -> None:
+        """Cut the line when it was silent for too long."""
+        while not session.writer.is_closing():
+            await asyncio.sleep(0.05)
+            if self.weather.idle_s is not None and time.monotonic() - session.passed_at > self.weather.idle_s:
+                self.cut_idle[session.asked] += 1
+                _reset(session.writer)
+                _reset(session.to_server)
+                return
+
     def _note(self, session: _Session, text: str) -> None:
         self.seen[words(text)] += 1
+        session.asked = words(text)
         exchange = Exchange(text, self.seen[words(text)])
         self.texts.append(exchange)
         fault = self.fault
@@ -196,6 +217,7 @@ class Line(Middleman):
                 if not self.weather.swallows:
                     session.writer.close()
                 return
+            session.passed_at = time.monotonic()
             await asyncio.sleep(self.weather.delay_s)
             fault = session.fault
             if self.weather.swallows or (fault is not None and fault.loses in ("every reply", "every message")):
