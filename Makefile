@@ -32,7 +32,7 @@ fix: $(STAMP) ## repair form and lint where a machine can
 test: $(STAMP) ## all tests, against real PostgreSQL 16 and 18 servers that they start themselves
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
-test-sweep: $(STAMP) ## every fault at every failpoint of every kind of plan; about an hour
+test-sweep: $(STAMP) ## every fault at every failpoint of every kind of plan; some hours
 	OSC_TEST_SWEEP=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/sweep
 
 soak: $(STAMP) ## the installed wheel, a standby and chaos; make soak MINUTES=30

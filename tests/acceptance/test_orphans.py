@@ -17,7 +17,7 @@ import pytest
 
 from tests.acceptance.bench import PLAN, ROWS, Bench
 from tests.acceptance.processes import Command
-from tests.fixtures.sweeping import SEED, sweeping
+from tests.fixtures.sweeping import daily
 
 RUN = (
     "{sql: INSERT INTO public.journal SELECT 1 FROM pg_sleep(0.6),"
@@ -32,6 +32,7 @@ LOG = (
     "CREATE TRIGGER log_it AFTER UPDATE ON items FOR EACH ROW EXECUTE FUNCTION log_it()",
 )
 PHASES = ("expand", "backfill", "switch", "contract")
+INDEXES = (("CREATE INDEX", "dual_write", "backfill"), ("DROP INDEX", "switch", "contract"))
 SLEEPS = "wait_event = 'PgSleep'"
 
 
@@ -88,7 +89,7 @@ def test_a_batch_of_the_dead_and_one_of_the_living_never_write_the_same_row(unwa
     assert bench.value("SELECT count(*) FROM items WHERE quantity IS DISTINCT FROM qty") == 0
 
 
-@pytest.mark.parametrize("phase", PHASES if sweeping() else [PHASES[SEED % 4]])
+@pytest.mark.parametrize("phase", daily(PHASES, 4))
 def test_a_statement_of_the_author_that_outlives_its_process_is_done_once(unwatched: Bench, phase: str) -> None:
     bench = unwatched
     bench.plan_text = PLAN + f"{phase}: {{run: [{RUN}]}}\n"
@@ -114,9 +115,7 @@ def test_an_undo_that_outlives_its_process_is_done_once(unwatched: Bench) -> Non
     assert bench.look("SELECT n FROM journal ORDER BY n") == [(-1,), (1,)]
 
 
-@pytest.mark.parametrize(
-    ("statement", "begins", "to"), [("CREATE INDEX", "dual_write", "backfill"), ("DROP INDEX", "switch", "contract")]
-)
+@pytest.mark.parametrize(("statement", "begins", "to"), daily(INDEXES, 2))
 def test_of_two_processes_at_one_index_the_dead_ones_statement_ends_first(
     unwatched: Bench, undisturbed: Callable[..., Any], statement: str, begins: str, to: str
 ) -> None:

@@ -11,8 +11,15 @@ import pytest
 
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import ROWS, Bench
+from tests.fixtures.sweeping import daily
 
 SESSIONS = ("control", "heartbeat", "observer", "work", "fill")
+AGAIN = [
+    (one, f"pg_{strike}_backend")
+    for strike in ("terminate", "cancel")
+    for one in ("control", "heartbeat", "work", "fill")
+]
+"""A fourth of these by default, others each day: each exchange of each session is struck in test_struck_sessions.py as well."""
 
 
 def terminate(bench: Bench, purpose: str, function: str = "pg_terminate_backend") -> int:
@@ -37,8 +44,7 @@ def test_a_session_that_is_terminated_in_the_fill_is_opened_anew(
     assert bench.end() == undisturbed("switch")
 
 
-@pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
-@pytest.mark.parametrize("purpose", ["control", "heartbeat", "work", "fill"])
+@pytest.mark.parametrize(("purpose", "function"), daily(AGAIN, 4))
 def test_terminated_or_cancelled_again_and_again_it_still_arrives(
     bench: Bench, undisturbed: Callable[..., Any], purpose: str, function: str
 ) -> None:

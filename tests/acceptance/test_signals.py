@@ -1,6 +1,6 @@
 """F04: a signal ends a command in order in every kind of step, there and back, and the same command then comes to its end.
 
-By default a fifth of the places, others each day; OSC_TEST_SWEEP=1 takes them all.
+By default an eighth of the places, others each day; OSC_TEST_SWEEP=1 takes them all.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pytest
 
 from tests.acceptance.bench import Bench
 from tests.cli.conftest import command_line
-from tests.fixtures.sweeping import SEED, sweeping
+from tests.fixtures.sweeping import daily
 
 ORDERLY = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
-TODAY = list(ORDERLY) if sweeping() else [list(ORDERLY)[SEED % 3]]
+TODAY = daily(list(ORDERLY), 3)
 FORWARD = ("register.after", "lease.after", "state.before", "transaction.before", "transaction.after", "start.before@4",
            "slices.after", "claim.before", "batch.before@3", "batch.after@3", "verdict.after", "verify.before", "build.before",
            "build.after", "rename.before", "scan.before", "scan.after", "transaction.before@5", "drop_index.before")  # fmt: skip
@@ -37,7 +37,7 @@ SLOW = (
 SLEEPING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database() LIMIT 1"
 
 
-@pytest.mark.parametrize(("verb", "place", "number"), CASES if sweeping() else CASES[SEED % 5 :: 5])
+@pytest.mark.parametrize(("verb", "place", "number"), daily(CASES, 8))
 def test_a_signal_gives_the_lead_up_and_the_same_command_goes_on(
     bench: Bench, undisturbed: Callable[..., Any], verb: str, place: str, number: signal.Signals
 ) -> None:

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from tests.acceptance.bench import PLAN, Bench
+from tests.fixtures.sweeping import daily
 
 RUN = "{run: [{sql: INSERT INTO public.journal VALUES (1), undo: INSERT INTO public.journal VALUES (-1)}]}"
 SLOW_COMMIT = (
@@ -18,7 +19,7 @@ SLOW_COMMIT = (
 )
 
 
-@pytest.mark.parametrize("phase", ["expand", "switch"])
+@pytest.mark.parametrize("phase", daily(["expand", "switch"], 2))
 def test_a_step_that_ends_while_it_is_looked_at_is_done(bench: Bench, phase: str) -> None:
     """The row of the step is written before the deferred triggers run, so whoever looks waits for it and finds it done."""
     bench.plan_text = PLAN + f"{phase}: {RUN}\n"
@@ -30,7 +31,7 @@ def test_a_step_that_ends_while_it_is_looked_at_is_done(bench: Bench, phase: str
     assert (back.exit_code, bench.look("SELECT n FROM journal ORDER BY n")) == (0, [(-1,), (1,)]), back
 
 
-@pytest.mark.parametrize("phase", ["expand", "contract"])
+@pytest.mark.parametrize("phase", daily(["expand", "contract"], 2))
 def test_who_is_cancelled_in_the_commit_has_done_it_once(bench: Bench, phase: str) -> None:
     bench.plan_text = PLAN + f"{phase}: {RUN}\n"
     bench.do(*SLOW_COMMIT)

@@ -1,6 +1,6 @@
 """F07, F08: a process without memory, and one whose event loop stands still for longer than its lease.
 
-By default some of the places, others each day; OSC_TEST_SWEEP=1 takes them all.
+By default one of the places, others each day; OSC_TEST_SWEEP=1 takes them all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.bench import Bench
-from tests.fixtures.sweeping import SEED, sweeping
+from tests.fixtures.sweeping import daily
 
 PLACES = ("transaction.before", "transaction.after", "batch.before@3", "build.before", "rename.before", "verify.before",
           "finish.before@3", "state.before@3")  # fmt: skip
@@ -25,7 +25,7 @@ def armed(place: str, action: str) -> str:
     return f"{point}={action}@{passage or 1}"
 
 
-@pytest.mark.parametrize("place", PLACES if sweeping() else PLACES[SEED % 4 :: 4])
+@pytest.mark.parametrize("place", daily(PLACES, 8))
 def test_without_memory_it_gives_the_lead_up_and_the_next_comes_to_the_same_end(
     bench: Bench, undisturbed: Callable[..., Any], place: str
 ) -> None:
@@ -35,7 +35,7 @@ def test_without_memory_it_gives_the_lead_up_and_the_next_comes_to_the_same_end(
     assert bench.end() == undisturbed("backfill")
 
 
-@pytest.mark.parametrize("place", STALLS if sweeping() else [STALLS[SEED % 3]])
+@pytest.mark.parametrize("place", daily(STALLS, 3))
 def test_what_wakes_up_after_a_stall_writes_nothing_under_its_old_epoch(
     bench: Bench, undisturbed: Callable[..., Any], place: str
 ) -> None:

@@ -16,13 +16,13 @@ from osc.failpoints import EVERY
 from osc.operations import operation_kinds
 from osc.pg.embedded import EmbeddedServer
 from tests.fixtures.postgres import Databases
-from tests.fixtures.sweeping import PARTS, SEED, sweeping
+from tests.fixtures.sweeping import PARTS, SEED, daily, sweeping
 from tests.sweep.archetypes import ARCHETYPES
 from tests.sweep.rig import DIRECTIONS, FAULTS, Sweep
 
 CASES = [(name, direction, fault) for name in ARCHETYPES for direction in DIRECTIONS for fault in FAULTS]
 DAYS = 7
-TODAY = CASES if sweeping() else CASES[SEED % DAYS :: DAYS]
+TODAY = daily(CASES, DAYS)
 PAIRS_A_DAY, PAIRS_A_SWEEP, PASSAGES_MAX = 4, 200, 60
 
 
