@@ -7,6 +7,7 @@ from osc.executor.handlers import verify
 from osc.executor.lead import Lead
 from osc.program import FillStep, Phase, VerifyStep
 from osc.state import verifications
+from osc.state.changes import Change
 from osc.state.transitions import State
 
 _PHASE = {State.BACKFILLING: Phase.BACKFILL, State.BACKFILLED: Phase.BACKFILL, State.SWITCHED: Phase.CONTRACT}
@@ -52,13 +53,17 @@ def verify_steps(lead: Lead, phase: Phase) -> list[VerifyStep]:
 
 async def verify_change(lead: Lead) -> None:
     """Verify every table of the plan with the names that hold now; raises Refused while rows are out of step."""
-    state = lead.change.state
-    if state not in _PHASE:
+    refuse_unverifiable(lead.change)
+    await verify_now(lead, _PHASE[lead.change.state])
+
+
+def refuse_unverifiable(change: Change) -> None:
+    """Raise Conflict in a state whose columns no verification knows."""
+    if change.state not in _PHASE:
         raise Conflict(
-            f"{lead.change.id} is {state}: there is nothing to verify now; nothing was changed",
+            f"{change.id} is {change.state}: there is nothing to verify now; nothing was changed",
             hint="verify works from backfill until the old columns are put out of reach",
         )
-    await verify_now(lead, _PHASE[state])
 
 
 async def forget(lead: Lead, phase: Phase) -> None:

@@ -44,8 +44,7 @@ async def open_gate(conn: AsyncConnection[Any], change: Change, gate: str, *, wh
 
     Raises Conflict if the change is done or rolled back.
     """
-    if not change.open:
-        raise Conflict(f"{change.id} is {change.state}; nothing was changed", facts={"state": change.state})
+    _refuse_over(change)
     data = Jsonb({"gate": gate, "program_hash": change.program_hash, "reason": reason})
     await failpoint("word.before")
     row = await _queries.one(
@@ -59,7 +58,11 @@ async def open_gate(conn: AsyncConnection[Any], change: Change, gate: str, *, wh
 async def revoke_gate(
     conn: AsyncConnection[Any], change: Change, gate: str, phase: Phase, *, who: str, reason: str = ""
 ) -> bool:
-    """Close the gate of `phase` again; False if it was not open. Raises Conflict once the phase has begun."""
+    """Close the gate of `phase` again; False if it was not open.
+
+    Raises Conflict once the phase has begun, or if the change is done or rolled back.
+    """
+    _refuse_over(change)
     data = Jsonb({"gate": gate, "reason": reason})
     await failpoint("word.before")
     row = await _queries.one(conn, "revoke_gate", change=change.number, gate=gate, phase=phase, who=who, data=data)
@@ -71,6 +74,11 @@ async def revoke_gate(
             facts={"phase": phase, "gate": gate},
         )
     return row is not None
+
+
+def _refuse_over(change: Change) -> None:
+    if not change.open:
+        raise Conflict(f"{change.id} is {change.state}; nothing was changed", facts={"state": change.state})
 
 
 async def opened(conn: AsyncConnection[Any], change: int) -> dict[str, OpenGate]:

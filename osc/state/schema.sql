@@ -78,12 +78,19 @@ WITH here AS (
            pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS timeline
       FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
      WHERE d.datname = pg_catalog.current_database()
+), elsewhere AS MATERIALIZED (
+    -- Where the state is at home already nobody loses the lead, and what a takeover must end stays on record.
+    SELECT FROM osc.meta AS m, here AS h
+     WHERE (m.system_identifier, m.database_oid, m.server_port, m.timeline)
+           IS DISTINCT FROM (h.system_identifier, h.database_oid, h.server_port, h.timeline)
 ), beats AS (
-    UPDATE osc.heartbeat AS h SET owner = NULL, expires_at = clock_timestamp() RETURNING h.change
+    UPDATE osc.heartbeat AS h SET owner = NULL, expires_at = clock_timestamp()
+     WHERE EXISTS (SELECT FROM elsewhere)
+    RETURNING h.change
 ), leases AS (
     UPDATE osc.lease AS l SET owner = NULL FROM beats WHERE l.change = beats.change
 ), backends AS (
-    DELETE FROM osc.backend
+    DELETE FROM osc.backend WHERE EXISTS (SELECT FROM elsewhere)
 ), programs AS (
     UPDATE osc.change AS c
        SET program = pg_catalog.jsonb_set(c.program, '{phases}', (
@@ -110,8 +117,7 @@ WITH here AS (
        SET system_identifier = h.system_identifier, database_oid = h.database_oid, server_port = h.server_port,
            timeline = h.timeline
       FROM here AS h
-     WHERE (m.system_identifier, m.database_oid, m.server_port, m.timeline)
-           IS DISTINCT FROM (h.system_identifier, h.database_oid, h.server_port, h.timeline)
+     WHERE EXISTS (SELECT FROM elsewhere)
     RETURNING m.only_row
 )
 SELECT osc.record_event(NULL, 'adopt', %(data)s, %(who)s, NULL) AS event FROM adopted

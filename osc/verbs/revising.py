@@ -28,14 +28,19 @@ async def accept_drift(session: Session, change: Change, source: PlanFile) -> Ch
     """
 
     async def revise(lead: Lead) -> None:
-        if lead.change.state is State.ROLLING_BACK:
-            raise Conflict(f"{change.id} is being rolled back; nothing was changed", hint=f"osc rollback {change.id}")
+        _refuse_half_back(lead.change)
         program = await _Revision(lead, source).program()
         if program is not None:
             await lead.ask(registration.revise(lead.control, lead.change, program, lead.epoch, who=session.who))
         await lead.ask(changes.problem(lead.control, lead.number, None, epoch=lead.epoch))
 
+    _refuse_half_back(change)  # before the lead is taken, which would leave its mark; the leader asks again
     return await move(session, change, "apply", revise)
+
+
+def _refuse_half_back(change: Change) -> None:
+    if change.state is State.ROLLING_BACK:
+        raise Conflict(f"{change.id} is being rolled back; nothing was changed", hint=f"osc rollback {change.id}")
 
 
 @dataclass

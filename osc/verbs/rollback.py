@@ -18,6 +18,11 @@ async def rollback(session: Session, change_id: str, *, to: Phase | None = None)
     Raises Conflict where there is no way back, Refused while rows hold values that the old column cannot.
     """
     change = await find(session, change_id)
+    if to is Phase.CONTRACT:
+        raise Conflict(
+            "contract is the last phase; there is no going back to it, and nothing was changed",
+            hint="name an earlier phase",
+        )
     if change.state is State.ROLLED_BACK:
         return outcome_of(change, f"{change.id} is rolled back already")
     refuse_unless_open(change, "rollback")
@@ -31,8 +36,6 @@ async def rollback(session: Session, change_id: str, *, to: Phase | None = None)
 
 
 def _refuse_target(change: Change, to: Phase | None) -> None:
-    if to is Phase.CONTRACT:
-        raise Conflict("contract is the last phase; there is no going back to it", hint="name an earlier phase")
     completed = phase_completed(change.state)
     if to is not None and change.state is not State.ROLLING_BACK and (completed is None or completed.order < to.order):
         raise Conflict(
