@@ -19,8 +19,28 @@ from osc.sql.keyset import KeyColumn
 NOT_PAUSED = "NOT osc.is_paused(s.change)"
 """Read from the statement's snapshot and never locked: a pause commits at once, whatever is in flight (I20)."""
 
+PLAIN_COLUMNS = 5
+"""What a batch returns without its cost: cursor, finished, rows, filled, skipped."""
+COST = (
+    "extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000 AS ms,\n"
+    "       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), moved.lsn) AS wal_bytes"
+)
+"""What the batch cost, in the columns behind those that need it done: server time, and what everybody wrote to the WAL
+meanwhile, which is at least what it wrote itself. Counting its own alone takes statistics that come a second later."""
 
-__all__ = ["NAME_POISON", "Filled", "end", "pass_over", "plain", "revisit", "skipping", "unfilled"]
+
+__all__ = [
+    "COST",
+    "NAME_POISON",
+    "PLAIN_COLUMNS",
+    "Filled",
+    "end",
+    "pass_over",
+    "plain",
+    "revisit",
+    "skipping",
+    "unfilled",
+]
 
 
 def plain(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
@@ -36,7 +56,8 @@ def plain(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, g
 moved AS (
 {move_slice(guard)}
 ), {done}
-SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped
+SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
+       {COST}
 FROM moved"""
 
 
@@ -59,7 +80,8 @@ noted AS (
     RETURNING rows
 )
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled,
-       coalesce((SELECT rows FROM noted), 0) AS skipped
+       coalesce((SELECT rows FROM noted), 0) AS skipped,
+       {COST}
 FROM moved"""
 
 
@@ -157,7 +179,7 @@ def bounds(relation: str, key: Sequence[KeyColumn], alias: str, *, only: bool, c
 ), edge AS MATERIALIZED (
     SELECT (SELECT {keyset.as_cursor(key, "b")} FROM bounds AS b
             ORDER BY {keyset.order(key, "b", descending=True)} LIMIT 1) AS cursor,
-           (SELECT count(*) FROM bounds) AS rows
+           (SELECT count(*) FROM bounds) AS rows, pg_catalog.pg_current_wal_insert_lsn() AS lsn
 )"""
 
 
@@ -170,7 +192,7 @@ def move_slice(guard: str) -> str:
     WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished
       AND {guard}
       AND {NOT_PAUSED}
-    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows"""
+    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn"""
 
 
 def _named(key: Sequence[KeyColumn], me: str) -> str:

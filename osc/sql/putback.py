@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from osc.names import literal, quote
 from osc.sql import keyset
-from osc.sql.batch import NAME_PASSED, bounds, move_slice
+from osc.sql.batch import COST, NAME_PASSED, bounds, move_slice
 from osc.sql.keyset import KeyColumn
 from osc.sql.rowscope import same
 
@@ -58,7 +58,8 @@ moved AS (
     DELETE FROM osc.kept AS k
     WHERE {_WINDOW}
 )
-SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM put) AS filled, 0::bigint AS skipped
+SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM put) AS filled, 0::bigint AS skipped,
+       {COST}
 FROM moved"""
 
 
@@ -75,7 +76,8 @@ moved AS (
     RETURNING rows
 )
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM put) AS filled,
-       coalesce((SELECT rows FROM noted), 0) AS skipped
+       coalesce((SELECT rows FROM noted), 0) AS skipped,
+       {COST}
 FROM moved"""
 
 
@@ -102,7 +104,8 @@ def pass_over() -> str:
 moved AS (
 {move_slice("true")}
 ), {NAME_PASSED}
-SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, 0::bigint AS skipped
+SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, 0::bigint AS skipped,
+       {COST}
 FROM moved"""
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from osc.errors import Conflict, LeaseLost, Refused
 from osc.executor.handlers import fill
+from osc.sql import batch
 from osc.state import journal, slices
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ async def test_a_walk_fills_every_row_once_and_its_checkpoint_moves_with_the_row
     await one.execute("INSERT INTO t SELECT i, 'a' || i FROM generate_series(-20, 24) AS i")
     filling = await begin(upper)
     lane = await filling.lane(rows=10)
-    for batch in range(1, 5):
+    for number in range(1, 5):
         assert await lane.batch() == (False, 10)
         state = await filling.slice(lane)
         (filled,) = await (
             await one.execute("SELECT count(n), max(id) FILTER (WHERE n IS NOT NULL)::text FROM t")
         ).fetchall()
-        assert (state.seq, state.cursor, state.rows_seen) == (batch, [filled[1]], filled[0])
+        assert (state.seq, state.cursor, state.rows_seen) == (number, [filled[1]], filled[0])
     assert await lane.batch() == (True, 5)
     assert await lane.batch() == (True, 0)
     assert (await filling.verify()).mismatches == 0
@@ -67,6 +68,55 @@ async def test_a_lost_reply_is_found_out_from_the_slice_row(begin: Begin, app: O
     assert (lane.seq, lane.cursor) == (1, ["10"])
     await filling.walk(lane)
     assert (await filling.verify()).mismatches == 0
+
+
+async def test_a_batch_is_sized_by_the_servers_time_and_not_by_the_lines(
+    begin: Begin, app: OpenApp, upper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await app()
+    await one.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    await one.execute("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 300) AS i")
+    lane = await (await begin(upper)).lane(rows=10)
+    lane.size.rows_max, lane.size.target_ms = 100, 100
+    execute = lane._execute
+
+    async def over_a_slow_line(*args: Any) -> Any:
+        await asyncio.sleep(0.25)  # a quarter of a second is far more than a batch may take
+        return await execute(*args)
+
+    monkeypatch.setattr(lane, "_execute", over_a_slow_line)
+    for _ in range(3):
+        await lane.batch()
+    assert lane.size.rows > 10
+
+
+async def test_a_batch_that_writes_too_much_wal_is_followed_by_a_smaller_one(
+    begin: Begin, app: OpenApp, upper: str
+) -> None:
+    one = await app()
+    await one.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    wide = "(SELECT string_agg(md5(i || '-' || n), '') FROM generate_series(1, 625) AS n)"  # 20,000 bytes that no page compresses
+    await one.execute(f"INSERT INTO t SELECT i, {wide} FROM generate_series(1, 100) AS i".encode())
+    lane = await (await begin(upper)).lane(rows=40)
+    lane.size.target_ms, lane.size.wal_max_bytes = 10_000, 200_000
+    for _ in range(4):
+        await lane.batch()
+    assert 3 <= lane.size.rows <= 10
+
+
+async def test_a_batch_that_an_earlier_version_compiled_tells_no_cost_and_is_sized_all_the_same(
+    begin: Begin, app: OpenApp, upper: str
+) -> None:
+    one = await app()
+    await one.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    await one.execute("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 300) AS i")
+    lane = await (await begin(upper)).lane(rows=10)
+    lane.size.rows_max, lane.size.target_ms = 100, 10_000
+    lane.step = lane.step.model_copy(update={"batch": lane.step.batch.replace(f",\n       {batch.COST}", "")})
+    assert batch.COST not in lane.step.batch
+    for _ in range(3):
+        await lane.batch()
+    assert lane.size.rows > 10
 
 
 async def test_a_lane_stays_while_paused_and_goes_on_afterwards(begin: Begin, app: OpenApp, upper: str) -> None:

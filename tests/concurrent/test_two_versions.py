@@ -75,7 +75,7 @@ def stories(draw: Callable[..., Any]) -> Story:
     numbers = iter(range(100, 10_000))
 
     def writer(first: int, until: int, size: int) -> tuple[Transaction, ...]:
-        begun = sorted(draw(st.lists(st.integers(first, until), min_size=size, max_size=size)))
+        begun = sorted(draw(st.lists(st.integers(first, until), min_size=size // 2, max_size=2 * size)))
         return tuple(transaction(at) for at in begun)
 
     def transaction(at: int) -> Transaction:

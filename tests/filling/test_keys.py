@@ -115,7 +115,7 @@ def walked(change: Begun, step: FillStep, limit: int) -> tuple[list[int], bool]:
     ((end,),) = RawCursor(change.conn).execute(step.end).fetchall()
     while not finished and len(pages) < 200:
         params: Sequence[Any] = [cursor, end, limit, number, 1, len(pages)]
-        ((cursor, finished, rows, filled, _),) = RawCursor(change.conn).execute(step.batch, params).fetchall()
+        ((cursor, finished, rows, filled, *_),) = RawCursor(change.conn).execute(step.batch, params).fetchall()
         assert rows == filled, (step.table, cursor)
         pages.append(filled)
     return pages, cursor == end

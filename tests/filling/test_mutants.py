@@ -129,8 +129,10 @@ def epoch_read_by_join(batch: str) -> str:
     head, where = batch.split(HEAD)
     where = where.split("    WHERE s.slice", 1)[1]
     batch = f"{head}moved AS (\n    SELECT s.change, s.step, s.slice, coalesce(edge.cursor, s.cursor) AS cursor,\n"
-    batch += f"        edge.rows < $3 AS finished, edge.rows FROM osc.slice AS s, edge\n    WHERE s.slice{where}"
-    returning = "    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows\n"
+    batch += (
+        f"        edge.rows < $3 AS finished, edge.rows, edge.lsn FROM osc.slice AS s, edge\n    WHERE s.slice{where}"
+    )
+    returning = "    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn\n"
     return changed(batch, (returning, ""), ("\n)\n" + SAID, "\n)" + late + SAID))
 
 

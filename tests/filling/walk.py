@@ -23,6 +23,7 @@ from osc.pg.catalog import read_catalog
 from osc.plan import open_text
 from osc.program import DdlStep, FillStep, Phase, VerifyStep
 from osc.settings import DEFAULTS
+from osc.sql.batch import PLAIN_COLUMNS
 from osc.state.schema import ensure_schema
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Lane:
         if row is None:
             return None
         self.cursor, self.seq = row[0], self.seq + 1
-        return Reply(*row)
+        return Reply(*row[:PLAIN_COLUMNS])
 
     def skipping(self, limit: int = 100) -> Reply | None:
         """Do one batch that waits for no row."""

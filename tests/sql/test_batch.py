@@ -51,10 +51,11 @@ def two_updates_of_one_row(right: str) -> str:
     WHERE s.slice = moved.slice RETURNING s.cursor, s.finished, moved.rows
 )""",
     )
-    answer = """SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped
+    answer = f"""SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
+       {batch.COST}
 FROM moved"""
     answered = "SELECT c.cursor, c.finished, c.rows, (SELECT count(*) FROM filled), 0 FROM checkpoint AS c"
-    returning = "RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows\n)"
+    returning = "RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn\n)"
     return replaced(right, (checkpoint, fence), (returning, behind), (answer, answered))
 
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import AsyncRawCursor
 
 from osc.errors import Conflict, LeaseLost, StepFailed
-from osc.executor.backfill.sizing import BatchSize
+from osc.executor.backfill.servo import Servo
 from osc.executor.handlers.transaction import explain
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
@@ -40,7 +40,7 @@ class Lane:
     step: FillStep
     slice: Slice
     conn: Connection
-    size: BatchSize
+    size: Servo
     speed: float = 1.0
     skip_windows: int = 0
     """So many windows more go with SKIP LOCKED before a plain one is tried."""
@@ -76,7 +76,7 @@ class Lane:
             return await self._find_out()
         took_ms = (self.lead.clock.monotonic() - begun) * 1000
         finished, rows = await self._moved(row)
-        self._learn(rows, took_ms, skipping=skipping)
+        self._learn(row, took_ms, skipping=skipping)
         await self._rest(took_ms)
         return finished, rows
 
@@ -151,7 +151,7 @@ class Lane:
         self.skipped += skipped
         return finished, rows
 
-    def _learn(self, rows: int, took_ms: float, *, skipping: bool) -> None:
+    def _learn(self, row: Row, took_ms: float, *, skipping: bool) -> None:
         if skipping:
             self.skip_windows -= 1
         elif self.skip_next > self.lead.settings.skip_windows_first:
@@ -159,7 +159,10 @@ class Lane:
         if self.small_until > 0:
             self.small_until -= 1
             return
-        self.size.took(rows=rows, ms=took_ms)
+        rows, filled = int(row[2]), int(row[3])
+        # What an earlier version compiled tells no server time; then the round trip has to do.
+        ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
+        self.size.took(rows=rows, ms=ms, filled=filled, wal_bytes=wal_bytes)
 
     async def _rest(self, took_ms: float) -> None:
         if self.speed < 1.0:

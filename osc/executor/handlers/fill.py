@@ -8,7 +8,7 @@ from osc.errors import Refused
 from osc.executor.backfill.lane import WALK_THE_KEY, Lane, fetch_one, is_busy, is_poison
 from osc.executor.backfill.meter import Meter
 from osc.executor.backfill.pace import Pace
-from osc.executor.backfill.sizing import BatchSize
+from osc.executor.backfill.servo import Servo
 from osc.executor.handlers import forget
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, close, run, within
@@ -73,7 +73,7 @@ async def claimed_lane(lead: Lead, step: FillStep, conn: Connection, piece: Slic
     if mine is None:
         return None
     pace, settings = await Pace(lead).read(), lead.settings
-    size = BatchSize(pace.batch_target_ms, settings.batch_rows_first, settings.batch_rows_min, settings.batch_rows_max)
+    size = Servo(pace.batch_target_ms, settings.batch_rows_first, settings.batch_rows_min, settings.batch_rows_max)
     return Lane(lead, step, mine, conn, size, speed=pace.speed)
 
 
