@@ -25,6 +25,16 @@ FORWARD = ("register.after", "lease.after", "state.before", "transaction.before"
 BACK = ("undo.before", "transaction.before", "transaction.after", "drop_index.after", "state.before@2")
 PLACES = [("apply", place) for place in FORWARD] + [("rollback", place) for place in BACK]
 CASES = [(verb, place, list(ORDERLY)[n // 3 % 3]) for n, (verb, place) in enumerate(PLACES)]
+SESSIONS = "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'osc:%'"
+LOCK = "SELECT count(*) > 0 FROM osc.step WHERE waiting = 'lock'"
+INDEX = f"SELECT count(*) > 0 FROM {SESSIONS} AND wait_event_type = 'Lock' AND query LIKE '%INDEX CONCURRENTLY%'"
+WAITS = {
+    "build": ("dual_write", "advance", "backfill", "build.before", INDEX),
+    "switch": ("backfill", "advance", "switch", "transaction.before", LOCK),
+    "index_drop": ("switch", "advance", "contract", "drop_index.before", INDEX),
+    "rollback": ("switch", "rollback", None, "transaction.before", LOCK),
+}
+"""Where the change stands, what is asked of it, where a reader of the table comes in, and how one sees that it is waited for."""
 SLOW = (
     "CREATE TABLE naps (seconds float)",
     "INSERT INTO naps VALUES (30)",
@@ -55,6 +65,31 @@ def test_a_signal_gives_the_lead_up_and_the_same_command_goes_on(
     assert bench.leftovers() == []
     if verb == "apply":
         assert bench.end() == undisturbed()
+    else:
+        assert (bench.schema, bench.data, bench.state) == (schema, data, "rolled_back")
+
+
+@pytest.mark.parametrize(("wait", "number"), daily([(one, number) for number in ORDERLY for one in WAITS], 12))
+def test_a_signal_ends_a_wait_on_the_server_and_leaves_no_session(
+    bench: Bench, undisturbed: Callable[..., Any], wait: str, number: signal.Signals
+) -> None:
+    schema, data = bench.schema, bench.data
+    begins, verb, to, point, waiting = WAITS[wait]
+    assert bench.run("apply", to=begins).exit_code == 0
+    command = bench.command(verb, f"{point}=stop", to=to, settings=bench.patient)
+    bench.until_stopped(command)
+    with bench.holding("SELECT count(*) FROM items", isolation="REPEATABLE READ") as holder:
+        command.go_on()
+        bench.until(waiting)
+        command.signal(number)
+        assert command.wait(10).exit_code == ORDERLY[number]
+        bench.until(f"SELECT count(*) = 0 FROM {SESSIONS}")
+        assert bench.value("SELECT count(*) FROM osc.lease WHERE owner IS NOT NULL") == 0, "the lead was not given up"
+        holder.rollback()
+    assert bench.run(verb, to=to).exit_code == 0
+    assert bench.leftovers() == []
+    if verb == "advance":
+        assert bench.end() == undisturbed(to)
     else:
         assert (bench.schema, bench.data, bench.state) == (schema, data, "rolled_back")
 
