@@ -6,7 +6,6 @@ one for as long as verbs change nothing. OSC_TEST_SWEEP=1 walks all of the table
 
 from __future__ import annotations
 
-import datetime
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from osc.state.transitions import State, allowed_verbs
 from tests.acceptance.bench import ID, Bench
 from tests.badinput.conftest import Watched, fingerprint
 from tests.badinput.situations import BESIDES, HELD, SITUATIONS, bring
+from tests.fixtures.sweeping import daily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,14 +158,9 @@ def documented() -> dict[str, dict[str, str]]:
     return table
 
 
-def sample() -> tuple[str, ...]:
-    """Return every situation for the sweep and for writing the table, else one that turns with the day."""
-    if os.environ.get("OSC_WRITE_STATES") or os.environ.get("OSC_TEST_SWEEP"):
-        return SITUATIONS
-    return (SITUATIONS[datetime.date.today().toordinal() % len(SITUATIONS)],)
-
-
-@pytest.mark.parametrize("situation", sample())
+@pytest.mark.parametrize(
+    "situation", SITUATIONS if "OSC_WRITE_STATES" in os.environ else daily(SITUATIONS, len(SITUATIONS))
+)
 def test_every_verb_in_every_situation(
     server: EmbeddedServer, dsn: str, tmp_path: Path, schema_dump: Callable[[str], str], offline: Osc,
     monkeypatch: pytest.MonkeyPatch, situation: str,
