@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -23,8 +24,11 @@ from osc.pg.session import Connection, run
 from osc.pg.types import read_types
 from osc.plan import PlanFile, open_plan
 from osc.program import Program
+from osc.program.model import Proof
 from osc.settings import DEFAULTS, Settings
+from osc.sql.named import load
 
+ROLES_SHOWN_MAX = 10
 PASSING = frozenset({Outcome.TRANSIENT, Outcome.LOCK_NOT_AVAILABLE})
 """What a read is repeated after."""
 
@@ -117,11 +121,14 @@ async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> lis
     """Prove every expression on a temporary table in a transaction that is always rolled back; return what fails.
 
     A generated column accepts one expression, immutable, of the right type, over columns of the row: whatever else
-    the text tries to be ends in a syntax error (reliability.md fact 24, B29-B36).
+    the text tries to be ends in a syntax error (reliability.md fact 24, B29-B36). What will run as whoever writes to the
+    table is refused where one of them may not run it: the write would be.
     """
     found = []
     for proof in compiled.program.proofs:
-        error = await _failure(conn, proof.sql, settings)
+        lacking: list[Finding] = []
+        error = await _failure(conn, proof.sql, settings, partial(_lacking, conn, compiled, proof, settings, lacking))
+        found += lacking
         if error is not None:
             said = _said(error)
             hint = (missing_grant(said) if error.sqlstate == "42501" else None) or proof.hint
@@ -129,14 +136,42 @@ async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> lis
     return list(compiled.source.placed(_once(found)))
 
 
-async def _failure(conn: Connection, statements: Sequence[str], settings: Settings) -> psycopg.Error | None:
+async def _failure(
+    conn: Connection, statements: Sequence[str], settings: Settings, then: Callable[[], Awaitable[None]] | None = None
+) -> psycopg.Error | None:
+    """Return the error of the first statement that fails; if none does, do ``then`` before all is rolled back."""
     try:
         async with conn.transaction(force_rollback=True):
             for statement in statements:
                 await run(conn, statement, deadline_s=settings.query_deadline_s)
+            if then is not None:
+                await then()
     except psycopg.Error as error:
         return error
     return None
+
+
+async def _lacking(
+    conn: Connection, compiled: Compiled, proof: Proof, settings: Settings, found: list[Finding]
+) -> None:
+    """Add a finding for each grant that a role needs which writes to the table of ``proof``, where it stands proven."""
+    if proof.path[-1:] == ("fill",):
+        return  # only osc's own batches compute it
+    params = {
+        "tables": [table.oid for table in compiled.catalog.tables if table.oid is not None],
+        "names": proof.path[-1:] in (("up",), ("down",), ("type",)),  # which the trigger's text holds
+    }
+    cursor = await run(conn, load("writers")["lacking"], params, deadline_s=settings.query_deadline_s)
+    for missing, roles in await cursor.fetchall():
+        who = ", ".join(roles[:ROLES_SHOWN_MAX]) + (", …" if len(roles) > ROLES_SHOWN_MAX else "")
+        found.append(
+            Finding(
+                "C261",
+                f"{proof.expression}: is computed as whoever writes to the table, and without {missing} the writes of {who} would fail",
+                f"GRANT {missing} TO {who}",
+                path=proof.path,
+            )
+        )
 
 
 def _said(error: psycopg.Error) -> str:
