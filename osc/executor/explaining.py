@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from osc.errors import Failed, LeaseLost, NotPrimary, OscError, Refused, StepFailed, Unreachable
-from osc.pg.outcome import Outcome, assertion_of, classify, sqlstate_of
+from osc.pg.outcome import Outcome, assertion_of, classify, detail_without_rows, sqlstate_of, without_values
 from osc.pg.privileges import missing_grant
 
 _ANEW = frozenset(
@@ -43,13 +43,13 @@ def explain(what: str, error: psycopg.Error, left: str = "the step changed nothi
         message, hint = assertion_of(error)
         return Refused(f"{message}; the step changed nothing", hint=hint)
     sqlstate = sqlstate_of(error) or ""
-    facts = {"sqlstate": sqlstate, "detail": error.diag.message_detail or "", "hint": error.diag.message_hint or ""}
+    facts = {"sqlstate": sqlstate, "detail": detail_without_rows(error), "hint": error.diag.message_hint or ""}
     grant = missing_grant(said(error)) if sqlstate == "42501" else None
     hint = error.diag.message_hint or (f"{grant}, then osc advance" if grant else _remedy(sqlstate))
     if sqlstate.startswith("23"):
         return Refused(
             f"{what}: the data does not allow it: {said(error)}; {left}",
-            hint=error.diag.message_detail or hint,
+            hint=detail_without_rows(error) or hint,
             facts=facts,
         )
     return StepFailed(f"{what}: {said(error)} ({sqlstate}); {left}", hint=hint, facts=facts)
@@ -67,7 +67,7 @@ def unexpected(error: BaseException) -> OscError:
 
 def said(error: BaseException) -> str:
     """Return the server's own sentence."""
-    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    primary = without_values(error) if isinstance(error, psycopg.Error) else None
     return primary or (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -5,6 +5,7 @@ Apart from what runs the work, because it is a table and a pure function of it (
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Literal
 
@@ -98,6 +99,10 @@ SESSION_ENDED = frozenset({"57P01", "57P02", "57P04", "57P05", "25P03", "25P04"}
 """The server ended the session. 57P01 may come after a local commit that waited for a standby, so it proves nothing."""
 
 
+_QUOTED = re.compile(r'".*"', re.DOTALL)
+"""From the first mark to the last: a value may hold marks itself."""
+
+
 def classify(error: BaseException, *, during: During) -> Outcome:
     """Return what ``error`` says about the work that was going on.
 
@@ -137,6 +142,22 @@ def sqlstate_of(error: BaseException) -> str | None:
     if not isinstance(error, psycopg.Error):
         return None
     return error.sqlstate or error.diag.sqlstate
+
+
+def without_values(error: psycopg.Error) -> str:
+    """Return the server's own sentence, without the value that it quotes where it could not read or convert one.
+
+    A value of a row is the application's; it belongs in no log and no state (I25). Sentences of other classes quote names, and
+    those of a function of the application say what that function wants said.
+    """
+    said = error.diag.message_primary or ""
+    return _QUOTED.sub('"…"', said) if (sqlstate_of(error) or "").startswith("22") else said
+
+
+def detail_without_rows(error: psycopg.Error) -> str:
+    """Return the server's detail, but none that shows a whole row or the value that could not be converted."""
+    detail = error.diag.message_detail or ""
+    return "" if detail.startswith("Failing row") or (sqlstate_of(error) or "").startswith("22") else detail
 
 
 def assertion_of(error: psycopg.Error) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from osc.compiler.compile import tables_of, types_of
 from osc.errors import Finding, OscError, Refused, Severity
 from osc.pg.catalog import read_catalog
 from osc.pg.functions import functions_named
-from osc.pg.outcome import Outcome
+from osc.pg.outcome import Outcome, without_values
 from osc.pg.privileges import missing_grant
 from osc.pg.retry import retrying
 from osc.pg.session import Connection, run
@@ -96,7 +96,7 @@ async def probe(conn: Connection, compiled: Compiled, settings: Settings, *, pro
         except psycopg.errors.QueryCanceled:
             continue  # too big to be looked at beforehand; the step itself will say no if it must
         except psycopg.Error as error:
-            found.append(Finding(one.code, f"{one.message}: {_said(error)}", one.hint, path=one.path))
+            found.append(Finding(one.code, f"{one.message}: {without_values(error)}", one.hint, path=one.path))
             continue
         if rows:
             keys = ", ".join(str(row[0]) for row in rows[: settings.sample_keys_max])

@@ -8,7 +8,7 @@ import anyio
 import psycopg
 
 from osc.errors import Failed, OscError, TryAgainLater, Unreachable
-from osc.pg.outcome import session_ended
+from osc.pg.outcome import session_ended, without_values
 from osc.pg.privileges import missing_grant
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def told(error: psycopg.Error) -> OscError:
             "the connection to the server was lost; what was begun is rolled back or can go on",
             hint="run the same command again",
         )
-    said = error.diag.message_primary or type(error).__name__
+    said = without_values(error) or type(error).__name__
     if error.sqlstate == "42501":
         return Failed(
             f"the server refuses: {said}",

@@ -15,8 +15,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from osc.errors import OscError
-from osc.program import Phase
+from osc.program import IndexStep, Phase
 from osc.verbs.orchestrator import Orchestrator
+from tests.acceptance.roads import sampled
 from tests.fixtures.postgres import Connect
 from tests.fixtures.sweeping import SEED, sweeping
 from tests.operations.lab import Lab
@@ -75,11 +76,24 @@ class Minimum:
         self.lab.plan_id = path.stem
         self.lab.plan.write_text(WAITS.sub("", path.read_text()))
 
-    def refusal(self) -> OscError:
-        """Return how ``osc apply --to backfill`` is refused, as the command line has it."""
+    def refusal(self, to: Phase = Phase.BACKFILL) -> OscError:
+        """Return how ``osc apply --to`` a phase is refused, as the command line has it."""
         with pytest.raises(OscError) as refused:
-            anyio.run(partial(Orchestrator(self.lab.session).apply, self.lab.plan, to=Phase.BACKFILL))
+            anyio.run(partial(Orchestrator(self.lab.session).apply, self.lab.plan, to=to))
         return refused.value
+
+    def open_gates(self, phase: Phase) -> None:
+        """Open the gates of a phase that are a person's to open."""
+        gates = [gate for gate in self.lab.program().gates if gate.kind in ("ack", "approval") and gate.phase is phase]
+        self.lab.ack(*[gate.name for gate in gates])
+
+    def needs(self, grant: str) -> bool:
+        """Tell whether the plan needs that grant at all."""
+        program = self.lab.compile().program
+        if grant == "temporary":
+            return bool(program.proofs)
+        makes = any(isinstance(step, IndexStep) or "FUNCTION" in step.model_dump_json() for step in program.steps())
+        return makes if grant == "create in the schema" else True
 
     def through(self, phase: Phase) -> None:
         """Bring the change to a phase, opening its gates as soon as they may be."""
@@ -161,6 +175,53 @@ def test_what_is_taken_away_in_between_is_named_and_the_change_goes_on_when_it_i
     minimum.do(grant.sql)
     minimum.lab.apply(Phase.BACKFILL)
     assert minimum.lab.value("SELECT state FROM osc.change") == "backfilled"
+
+
+FAR = [(path, missing) for path in PLANS[1:] for missing in GRANTS]
+"""The first plan has them all taken away each day."""
+
+
+@pytest.mark.parametrize(
+    ("path", "missing"), sampled(FAR, 2), ids=lambda one: one.stem if isinstance(one, Path) else str(one)
+)
+def test_no_example_begins_without_a_grant_that_it_needs(minimum: Minimum, path: Path, missing: str) -> None:
+    grant = GRANTS[missing]
+    minimum.use(path)
+    needed = minimum.needs(missing)
+    minimum.do(grant.revoke)
+    if missing == "create in the schema":  # which is wanted in dual_write, or where an index is built
+        minimum.lab.apply(Phase.EXPAND)
+        minimum.open_gates(Phase.BACKFILL)
+    if needed:
+        error = minimum.refusal()
+        assert grant.named.format(**minimum.names) in told(error), told(error)
+    minimum.do(grant.sql)
+    minimum.through(Phase.BACKFILL)
+
+
+MIDWAY = [(path, phase) for path in PLANS for phase in list(Phase)[1:]]
+
+
+@pytest.mark.parametrize(
+    ("path", "phase"), sampled(MIDWAY, 2), ids=lambda one: one.stem if isinstance(one, Path) else str(one)
+)
+def test_no_phase_is_entered_by_a_role_that_is_no_longer_a_member_of_the_owner(
+    minimum: Minimum, path: Path, phase: Phase
+) -> None:
+    minimum.use(path)
+    for one in list(Phase)[: phase.order]:
+        if one is not Phase.EXPAND:
+            minimum.open_gates(one)
+        minimum.lab.apply(one)
+    minimum.open_gates(phase)
+    before = minimum.lab.dump()
+    minimum.do(GRANTS["membership"].revoke)
+    error = minimum.refusal(phase)
+    assert GRANTS["membership"].named.format(**minimum.names) in told(error), told(error)
+    assert minimum.lab.dump() == before
+    minimum.do(GRANTS["membership"].sql)
+    minimum.through(Phase.CONTRACT)
+    assert minimum.lab.value("SELECT state FROM osc.change ORDER BY change DESC LIMIT 1") == "done"
 
 
 def test_the_page_shows_every_grant() -> None:

@@ -13,7 +13,7 @@ from osc.executor.backfill.servo import Servo
 from osc.executor.handlers.transaction import explain
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
-from osc.pg.outcome import Outcome, classify, sqlstate_of
+from osc.pg.outcome import Outcome, classify, sqlstate_of, without_values
 from osc.pg.session import Connection, within
 from osc.program import FillStep
 from osc.sql import batch
@@ -119,7 +119,7 @@ class Lane:
                 await self._name(keys[0], error)
 
     async def _name(self, key: Key, error: psycopg.Error) -> None:
-        said = error.diag.message_primary or ""
+        said = without_values(error)
         params = [key, self.slice.slice, self.slice.epoch, self.seq, sqlstate_of(error), said]
         if await within(
             self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, batch.NAME_POISON, params)
@@ -194,7 +194,7 @@ class Lane:
             self.size.halve()
             self.small_until = max(self.small_until, 4)
             return False, 0
-        message = error.diag.message_primary or ""
+        message = without_values(error)
         row = await self._next(self.step.pass_over, 1, sqlstate_of(error), message)
         if row is None:
             return await self._find_out()
