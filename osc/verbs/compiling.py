@@ -96,7 +96,11 @@ async def probe(conn: Connection, compiled: Compiled, settings: Settings, *, pro
         except psycopg.errors.QueryCanceled:
             continue  # too big to be looked at beforehand; the step itself will say no if it must
         except psycopg.Error as error:
-            found.append(Finding(one.code, f"{one.message}: {without_values(error)}", one.hint, path=one.path))
+            found.append(
+                Finding(
+                    one.code, f"{one.message}: {without_values(error) or type(error).__name__}", one.hint, path=one.path
+                )
+            )
             continue
         if rows:
             keys = ", ".join(str(row[0]) for row in rows[: settings.sample_keys_max])
