@@ -44,8 +44,7 @@ def explain(what: str, error: psycopg.Error, left: str = "the step changed nothi
         return Refused(f"{message}; the step changed nothing", hint=hint)
     sqlstate = sqlstate_of(error) or ""
     facts = {"sqlstate": sqlstate, "detail": detail_without_rows(error), "hint": error.diag.message_hint or ""}
-    grant = missing_grant(said(error)) if sqlstate == "42501" else None
-    hint = error.diag.message_hint or (f"{grant}, then osc advance" if grant else _remedy(sqlstate))
+    hint = error.diag.message_hint or _remedy_of(error)
     if sqlstate.startswith("23"):
         return Refused(
             f"{what}: the data does not allow it: {said(error)}; {left}",
@@ -60,7 +59,7 @@ def unexpected(error: BaseException) -> OscError:
     sqlstate = sqlstate_of(error)
     return Failed(
         f"the server said: {said(error)}; what was begun is rolled back",
-        hint=_remedy(sqlstate or "") if sqlstate == "42501" else "mend the cause and run the same command again",
+        hint=_remedy_of(error) if sqlstate == "42501" else "mend the cause and run the same command again",
         facts={"sqlstate": sqlstate},
     )
 
@@ -69,6 +68,13 @@ def said(error: BaseException) -> str:
     """Return the server's own sentence."""
     primary = without_values(error) if isinstance(error, psycopg.Error) else None
     return primary or (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _remedy_of(error: BaseException) -> str:
+    """Return what to do about ``error``: the grant that is missing, if the server's words tell it."""
+    sqlstate = sqlstate_of(error) or ""
+    grant = missing_grant(said(error)) if sqlstate == "42501" else None
+    return f"{grant}, then osc advance" if grant else _remedy(sqlstate)
 
 
 def _remedy(sqlstate: str) -> str:

@@ -224,6 +224,31 @@ def test_no_phase_is_entered_by_a_role_that_is_no_longer_a_member_of_the_owner(
     assert minimum.lab.value("SELECT state FROM osc.change ORDER BY change DESC LIMIT 1") == "done"
 
 
+SKIPPING = """\
+osc: 1
+operations:
+  - change_column: {table: orders, column: total_cents, to: total, type: bigint}
+backfill:
+  triggers: skip
+"""
+
+
+def test_skipping_triggers_takes_the_right_to_say_so_at_the_start_and_in_the_fill(minimum: Minimum) -> None:
+    right = "SET ON PARAMETER session_replication_role"
+    minimum.do("CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+               "CREATE TRIGGER tells AFTER UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION tell()")  # fmt: skip
+    minimum.lab.plan.write_text(SKIPPING)
+    assert right in told(minimum.refusal())
+    minimum.do(f"GRANT {right} TO {{role}}")
+    minimum.lab.apply(Phase.DUAL_WRITE)
+    minimum.do(f"REVOKE {right} FROM {{role}}")
+    assert right in told(minimum.refusal())
+    minimum.do(f"GRANT {right} TO {{role}}")
+    minimum.lab.apply(Phase.BACKFILL)
+    minimum.do(f"REVOKE {right} FROM {{role}}")
+    assert minimum.lab.value("SELECT count(*) FROM orders WHERE total IS DISTINCT FROM total_cents") == 0
+
+
 def test_the_page_shows_every_grant() -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/privileges.md").read_text()
     assert [grant.what for grant in GRANTS.values() if grant.what not in page] == []
