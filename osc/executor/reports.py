@@ -15,7 +15,7 @@ class Report:
 
     ``done`` and ``total`` count rows (fill, verify) or blocks (index builds); ``total`` may be an estimate. ``rate`` is
     in the same unit per second. ``waiting`` says for what it waits: ``lock``, ``paused``, ``rows``,
-    ``snapshots``, ``server``.
+    ``snapshots``, ``server``, ``throttle``.
     """
 
     kind: Kind

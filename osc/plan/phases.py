@@ -170,8 +170,11 @@ class BackfillSettings(PhaseSettings):
     triggers: Literal["refuse", "fire", "skip"] | None = None
     """What becomes of the application's own triggers that the fill would fire."""
     max_replica_lag: Annotated[Duration, Between("10ms", "1d")] | None = None
+    """Lag of a replica above which it rests, and so it does while the lag of one is unknown."""
     max_slot_wal: Annotated[Size, Between("1MB", "100TB")] | None = None
+    """WAL that a replication slot may keep before it rests."""
     max_wal_rate: Annotated[Rate, Between("1kB/s", "100GB/s")] | None = None
+    """WAL that everybody together may write a second, on average, before it rests."""
     max_active: Annotated[int, Whole(1, 10_000, code="V142")] | None = None
     """Active sessions above which it rests."""
     pause_when: tuple[PauseSign, ...] = ()

@@ -7,6 +7,7 @@ from pathlib import Path
 from osc.errors import Conflict, Refused
 from osc.pg.session import Connection
 from osc.plan import PlanFile, open_plans
+from osc.plan.pacing import pacing
 from osc.program import Phase
 from osc.settings import Settings
 from osc.state import changes, registration
@@ -86,25 +87,14 @@ def submission(compiled: Compiled) -> Submission:
     """Return the plan as the state keeps it."""
     plan = compiled.source.plan
     return Submission(plan=compiled.source.text, program=compiled.program, title=plan.title, owner=plan.owner, service=plan.service,
-                      labels=dict(plan.labels), notify=plan.as_data().get("notify"), pacing=pacing(compiled.source))  # fmt: skip
-
-
-def pacing(source: PlanFile) -> dict[str, object]:
-    """Return the pacing that the plan asks for: what may change at any time without making it another plan."""
-    backfill = source.plan.backfill
-    paced: dict[str, object] = {}
-    if backfill.batch_target is not None:
-        paced["batch_target_ms"] = backfill.batch_target.ms
-    if backfill.speed is not None:
-        paced["speed"] = backfill.speed.share
-    return paced
+                      labels=dict(plan.labels), notify=plan.as_data().get("notify"), pacing=pacing(plan.backfill))  # fmt: skip
 
 
 def _submission(source: PlanFile, known: Change) -> Submission:
     plan = source.plan
     program = known.program().model_copy(update={"plan_hash": plan.hash()})
     return Submission(plan=source.text, program=program, title=plan.title, owner=plan.owner, service=plan.service,
-                      labels=dict(plan.labels), notify=plan.as_data().get("notify"), pacing=pacing(source))  # fmt: skip
+                      labels=dict(plan.labels), notify=plan.as_data().get("notify"), pacing=pacing(plan.backfill))  # fmt: skip
 
 
 async def _refuse_busy_tables(conn: Connection, compiled: Compiled) -> None:

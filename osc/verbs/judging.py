@@ -174,6 +174,8 @@ def _row_waits(row: StepRow) -> str:
                 str(detail.get("reason")), str(detail.get("reason") or "the lock was not had in time")
             )
             return f"a lock: {reason}"
+        case "throttle":
+            return f"held back: {'; '.join(map(str, detail.get('reasons', [])))}"
         case "rows":
             return f"{detail.get('rows_locked', 'some')} rows are locked by others; everything else is filled"
         case _:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from osc.errors import Conflict, UsageError
 from osc.linter.rules.not_in_force import NOT_YET
+from osc.plan.pacing import STORED
 from osc.plan.phases import PACING, BackfillSettings
 from osc.plan.words import did_you_mean
 from osc.state import settings as knobs
@@ -17,15 +18,7 @@ from osc.verbs.documents import plain
 from osc.verbs.registered import registered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from osc.verbs.session import Session
-
-_STORED: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "batch_target": ("batch_target_ms", lambda duration: str(duration.ms)),
-    "speed": ("speed", lambda share: str(share.share)),
-}
-"""The key and the form under which the executor reads a setting; the same as apply stores of a plan's pacing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +56,18 @@ async def set_knob(
 def _checked(key: str, value: str | None) -> tuple[str, str | None]:
     """Return key and value as the executor reads them; raise UsageError saying what is wrong."""
     if key not in PACING:
-        raise UsageError(f"{key!r} is no setting that can be changed live", hint=did_you_mean(key, sorted(_STORED)))
-    if key in NOT_YET["backfill"] or key not in _STORED:
-        hint = f"in force are: {', '.join(sorted(_STORED))}"
+        raise UsageError(f"{key!r} is no setting that can be changed live", hint=did_you_mean(key, sorted(STORED)))
+    if key in NOT_YET["backfill"] or key not in STORED:
+        hint = f"in force are: {', '.join(sorted(STORED))}"
         raise UsageError(f"{key} has no effect in this version, so it cannot be set", hint=hint)
-    stored, write = _STORED[key]
+    stored, write = STORED[key]
     if value is None:
         return stored, None
     try:
         settings = BackfillSettings.model_validate({key: _scalar(value)})
     except ValidationError as error:
         raise UsageError(f"{key}: {error.errors()[0]['msg']}") from None
-    return stored, write(getattr(settings, key))
+    return stored, str(write(getattr(settings, key)))
 
 
 def _scalar(text: str) -> int | float | str:

@@ -8,9 +8,10 @@ import pytest
 
 from osc.errors import UsageError
 from osc.linter.rules.not_in_force import NOT_YET
+from osc.plan.pacing import STORED
 from osc.plan.phases import PACING
 from osc.state import settings
-from osc.verbs.set_knob import _STORED, set_knob
+from osc.verbs.set_knob import set_knob
 from tests.verbs.conftest import ID
 
 if TYPE_CHECKING:
@@ -23,7 +24,15 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize(
     ("key", "value", "stored", "number"),
-    [("speed", "25%", "speed", 0.25), ("speed", "0.5", "speed", 0.5), ("batch_target", "50ms", "batch_target_ms", 50)],
+    [
+        ("speed", "25%", "speed", 0.25),
+        ("speed", "0.5", "speed", 0.5),
+        ("batch_target", "50ms", "batch_target_ms", 50),
+        ("max_replica_lag", "2s", "max_replica_lag_ms", 2_000),
+        ("max_slot_wal", "1GB", "max_slot_wal_bytes", 10**9),
+        ("max_wal_rate", "5MB/s", "max_wal_bytes_per_s", 5 * 10**6),
+        ("max_active", "40", "max_active", 40),
+    ],
 )
 async def test_it_is_in_force_at_once(
     session: Session, conn: Connection, change: Change, key: str, value: str, stored: str, number: float
@@ -60,4 +69,4 @@ async def test_what_is_wrong_is_refused_before_anything_is_connected(
 
 
 def test_every_pacing_key_is_either_set_or_known_not_to_be_in_force() -> None:
-    assert set(_STORED) == PACING - set(NOT_YET["backfill"])
+    assert set(STORED) == PACING - set(NOT_YET["backfill"])

@@ -26,8 +26,8 @@ def command(
         str,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="A pacing key of backfill: speed (share of time), batch_target (duration). "
-            "Nothing behind = takes it back.",
+            help="A pacing key of backfill: speed (share of time), batch_target and max_replica_lag (durations), "
+            "max_slot_wal, max_wal_rate, max_active. Nothing behind = takes it back.",
             show_default=False,
         ),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from osc.executor.backfill.lane import Lane
 from osc.executor.lead import Lead
@@ -19,6 +19,8 @@ class Pace:
     lead: Lead
     speed: float = 1.0
     batch_target_ms: float = 0.0
+    limits: dict[str, float] = field(default_factory=dict)
+    """Of the signals that hold the fill back, by the key under which pacing stores them."""
     _read_at: float | None = None
 
     async def read(self) -> Pace:
@@ -28,6 +30,7 @@ class Pace:
         said = {**lead.change.pacing, **{key: knob.value for key, knob in live.items()}}
         self.speed = float(said.get("speed", 1.0))
         self.batch_target_ms = float(said.get("batch_target_ms", lead.settings.batch_target_ms))
+        self.limits = {key: float(value) for key, value in said.items() if key.startswith("max_")}
         self._read_at = lead.clock.monotonic()
         return self
 

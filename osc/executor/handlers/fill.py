@@ -11,6 +11,7 @@ from osc.executor.backfill.pace import Pace
 from osc.executor.backfill.servo import Servo
 from osc.executor.handlers import forget
 from osc.executor.lead import Lead
+from osc.executor.throttle.throttle import Throttle
 from osc.pg.session import Connection, close, run, within
 from osc.program import FillStep
 from osc.state import journal, slices
@@ -82,10 +83,12 @@ async def _walk(lead: Lead, step: FillStep, row: StepRow, conn: Connection, piec
     if lane is None:
         return
     meter, pace = Meter(lead, step, seen=piece.rows_seen), Pace(lead)
+    throttle = Throttle(lead, step, row, pace)
     finished = piece.finished
     while not finished:
         await lead.may_go_on()
         await pace.apply(lane)
+        await throttle.pass_through()
         finished, rows = await lane.batch()
         await meter.add(rows, lane)
     await _revisit_skipped(lead, step, row, lane)
