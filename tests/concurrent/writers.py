@@ -220,7 +220,10 @@ class Writer(threading.Thread):
     def _do_full_row(self, deed: Deed, outcome: Outcome) -> None:
         """As an ORM does: read, then write every column that this version knows, guarded by the version that was read."""
         row = self._read_row(deed.key)
-        if row is None or self._column == "x" or (self.new and self.world.change.filled and row["s"] is None):
+        if row is None or self._column == "x":
+            return self._do_set(deed, outcome)
+        if self.new and row[self._column] is None:
+            # Not filled yet, or to be NULL no more: to write back what was read would be no absolute value (I2).
             return self._do_set(deed, outcome)
         self._update(deed, f"{self._column} = %s, x = %s, poke = poke", [row[self._column], row["x"] + 1], "nothing", None,
                      outcome, f"AND ver = {row['ver']}")  # fmt: skip
