@@ -96,7 +96,7 @@ def _index_is_valid(part: IndexPart) -> Assertion:
         WHERE i.indrelid = {_regclass(part.table)} AND c.relname = {literal(part.name)}
           AND i.indisvalid AND i.indisready AND i.indislive)""",
         message=f"index {part.name} is missing or not valid",
-        hint="osc advance … --to backfill builds it again",
+        hint="osc advance ... --to backfill builds it again",
     )
 
 

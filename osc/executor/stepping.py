@@ -206,7 +206,7 @@ def ambiguous(lead: Lead, row: StepRow) -> OscError:
     """Return the error for a step of which nobody knows whether it happened."""
     return OutcomeUnknown(
         f"whether step {row.step} of {lead.change.id} happened is not known; nothing goes on until a person has looked",
-        hint=f"osc resolve {lead.change.id} {row.step} --happened|--did-not --reason …",
+        hint=f"osc resolve {lead.change.id} {row.step} --happened|--did-not --reason ...",
         facts={"step": row.step},
     )
 

@@ -196,4 +196,4 @@ async def _value(conn: Connection, name: str, **params: Any) -> Any:
 def shown(text: str) -> str:
     """Return ``text`` of a stranger as one short line of printable characters."""
     line = printable(" ".join(text.split()))
-    return line if len(line) <= QUERY_CHARS_MAX else line[: QUERY_CHARS_MAX - 1] + "…"
+    return line if len(line) <= QUERY_CHARS_MAX else line[: QUERY_CHARS_MAX - 3] + "..."

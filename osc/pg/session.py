@@ -200,6 +200,14 @@ async def _admit(conn: Connection, target: Target, *, settings: Settings, read_o
         _refuse(
             "C103", f"{target.describe()} is PostgreSQL {conn.info.server_version // 10_000}", "osc needs 14 or newer"
         )
+    if conn.info.parameter_status("server_encoding") == "SQL_ASCII":
+        # Nothing says what its bytes mean, and keys, which osc carries as text, may be none (B74). Told from the
+        # greeting: in the middle of a fill it would be too late.
+        _refuse(
+            "C105",
+            f"{target.describe()} has the encoding SQL_ASCII, in which text may be any bytes; nothing was changed",
+            "osc carries keys and names as text: move the data into a database with an encoding, UTF8 say",
+        )
     mark = secrets.token_hex(8)
     pid, _, in_recovery = await _one(conn, "probe", {"mark": mark}, settings)
     if in_recovery and not read_only:

@@ -254,7 +254,7 @@ def _refuse_copy(row: dict[str, Any]) -> None:
         return
     raise CopiedDatabase(
         "the state was made for another database: this one is a copy, or was restored or upgraded; nothing was changed",
-        hint="if this is the database that the changes are to go on in, run osc adopt --reason …",
+        hint="if this is the database that the changes are to go on in, run osc adopt --reason ...",
         facts={name: row[name] for name in ("same_server", "same_database", "not_behind", "same_place")},
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import psycopg
 
-from osc.errors import Failed, OscError, TryAgainLater, Unreachable
+from osc.errors import Failed, Finding, OscError, Refused, TryAgainLater, Unreachable
 from osc.pg.outcome import session_ended, without_values
 from osc.pg.privileges import missing_grant
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 T = TypeVar("T")
+UNTRANSLATABLE = "22P05"
+"""What was sent holds a letter that the database's encoding has not; the statement was not even parsed."""
 
 
 async def within(work: Awaitable[T], *, timeout_s: float | None, subject: str) -> T:
@@ -51,6 +53,10 @@ def told(error: psycopg.Error) -> OscError:
             "ask as the role that ran osc apply, or have them granted",
             facts={"sqlstate": "42501"},
         )
+    if error.sqlstate == UNTRANSLATABLE:
+        hint = "write names, titles and SQL with the letters that this database's encoding has"
+        message = f"the server refuses: {said}"
+        return Refused(message, hint=hint, findings=[Finding("C106", message, hint)])
     return Failed(
         f"the server said: {said} ({error.sqlstate})",
         hint="mend the cause and run the same command again",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from osc.errors import Conflict, Drift, Refused
+from osc.errors import Conflict, Drift, GateClosed, Refused
 from osc.program import Phase
 from osc.verbs.apply import apply
 from tests.acceptance.bench import Bench
@@ -55,3 +55,18 @@ async def test_without_drift_there_is_nothing_to_accept(bench: Bench) -> None:
     await bench.apply(Phase.DUAL_WRITE)
     await accept(bench, Phase.BACKFILL)
     assert bench.value("SELECT revision FROM osc.change") == 1
+
+
+async def test_an_approval_of_the_program_that_was_lapses_with_it(bench: Bench) -> None:
+    """B65: who approved has not seen what would run now; an ack is about the application and stands."""
+    bench.plan_text += "switch:\n  require: [{approval: dba}]\nbackfill:\n  require: [{ack: told}]\n"
+    await bench.apply(Phase.DUAL_WRITE)
+    await bench.ack("dba")
+    await bench.ack("told")
+    bench.do("CREATE INDEX items_qty_desc ON items (qty DESC)")
+    with pytest.raises(GateClosed, match="dba"):
+        await accept(bench, Phase.SWITCH)
+    assert (bench.state, bench.value("SELECT revision FROM osc.change")) == ("backfilled", 2)
+    await bench.ack("dba")
+    await bench.advance(Phase.SWITCH)
+    assert bench.state == "switched"

@@ -50,6 +50,7 @@ def paced(key: str) -> str:
     return change("to: n, type: bigint") + f"backfill:\n  {key}\n"
 
 
+COMPLY = "backfill:\n  require: [{ack: writers-comply}]\n"
 LONG = "x" * 64
 NAMES = {
     "B19 empty column": Row("B19", add('column: "", type: int'), 2, "V108", "3:36"),
@@ -109,7 +110,13 @@ OBJECTS = {
     "B48 another index": Row("B48", index("name: indexed_idx, columns: [a]", table="indexed"), 3, "C241", "3:36"),
     "B48 name of a table": Row("B48", index("name: parent, columns: [a]"), 3, "C241", "3:30"),
     "B49 duplicates": Row("B49", index("name: twice_v, columns: [v], unique: true", table="twice"), 3, "V153", "1:1"),
+    "B49 duplicates, gate given": Row(
+        "B49", index("name: twice_v, columns: [v], unique: true", table="twice") + COMPLY, 3, "C242", "3:63"
+    ),
     "B49 NULLs": Row("B49", f"{HEAD}  - set_not_null: {{table: twice, column: p}}\n", 3, "V153", "1:1"),
+    "B49 NULLs, gate given": Row(
+        "B49", f"{HEAD}  - set_not_null: {{table: twice, column: p}}\n{COMPLY}", 3, "C244", "3:34"
+    ),
     "B50 33 columns of an index": Row(
         "B50", index("name: wide, columns: [" + ", ".join(["a"] * 33) + "]"), 3, "C245", "3:42"
     ),

@@ -8,9 +8,12 @@ from __future__ import annotations
 SHOWN: dict[str, tuple[str, ...]] = {
     **{f"B{number:02}": ("badinput/test_files.py::test_a_file_that_is_no_plan_is_refused_with_code_and_place",)
        for number in (*range(1, 17), 45)},
-    "B17": ("badinput/test_files.py::test_what_is_no_regular_file_is_refused_at_once",),
-    "B18": ("badinput/test_files.py::test_a_file_without_end_is_refused_at_once",),
-    "B35": ("badinput/test_catalogue.py::test_a_bad_plan_is_refused_and_nothing_changes",),
+    "B17": ("badinput/test_files.py::test_what_is_no_regular_file_is_refused_at_once",
+            "badinput/test_surroundings.py::test_a_file_that_opens_and_cannot_be_read_is_told"),
+    "B18": ("badinput/test_files.py::test_a_file_without_end_is_refused_at_once",
+            "badinput/test_surroundings.py::test_a_plan_is_never_read_from_a_line_that_may_have_no_end",
+            "badinput/test_surroundings.py::test_a_file_over_the_limit_on_stdin_is_told_as_one"),
+    "B35": ("security/test_writers.py::test_what_the_trigger_needs_of_a_writer_is_named_before_the_first_write",),
     "B37": ("filling/test_poison.py::test_rows_that_cannot_be_filled_are_named_and_all_others_are_filled",),
     "B39": ("sync/test_machine.py::",),
     "B54": ("pg/test_session.py::test_a_pooler_in_transaction_mode_is_refused_and_left_clean",
@@ -20,25 +23,34 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "B59": ("badinput/test_calls.py::test_no_word_of_a_malformed_dsn_is_shown",),
     "B60": ("badinput/test_calls.py::test_a_password_on_the_command_line_is_refused",),
     "B61": ("badinput/test_calls.py::test_a_hostile_environment_ends_in_a_documented_way",),
+    "B62": ("badinput/test_surroundings.py::test_less_than_was_asked_of_the_line_is_never_taken",),
     "B63": ("badinput/test_calls.py::test_a_wrong_call_is_a_usage_error",),
     "B64": ("badinput/test_states.py::test_every_verb_in_every_situation",
             "badinput/test_states.py::test_the_table_has_every_verb_in_every_situation"),
+    "B65": ("acceptance/test_accepted_drift.py::test_an_approval_of_the_program_that_was_lapses_with_it",),
     "B69": ("badinput/test_files.py::test_what_is_no_regular_file_is_refused_at_once",),
     "B70": ("state/test_schema.py::test_a_schema_without_our_state_is_refused_and_left_alone",
             "state/test_schema.py::test_objects_and_triggers_of_others_in_it_are_refused",
             "state/test_schema.py::test_state_of_a_newer_program_is_refused",
             "state/test_schema.py::test_missing_tables_and_a_lost_meta_row_are_refused",
             "state/test_schema.py::test_a_schema_of_another_role_is_refused_even_by_a_superuser"),
+    "B71": ("acceptance/test_damaged_state.py::test_state_edited_by_hand_is_refused_with_a_code_and_nothing_is_changed",
+            "state/test_changes.py::test_rows_that_cannot_be_are_refused_by_the_database",
+            "state/test_changes.py::test_a_program_that_was_edited_by_hand_or_is_newer_is_not_run"),
     "B72": ("hostile/test_names.py::test_a_whole_change_of_things_that_are_called_anything",
             "hostile/test_names.py::test_databases_and_roles_may_be_called_anything"),
+    "B73": ("badinput/test_surroundings.py::test_what_the_server_says_in_a_strangers_words_forges_no_line",
+            "pg/test_activity.py::test_a_holder_is_named_with_all_that_is_known",
+            "cli/test_standings.py::test_no_name_can_colour_the_terminal_or_forge_a_line"),
+    "B74": ("badinput/test_surroundings.py::test_every_byte_of_an_encoding_of_its_own_comes_over",
+            "badinput/test_surroundings.py::test_a_name_that_the_databases_encoding_does_not_have_is_refused",
+            "badinput/test_surroundings.py::test_a_database_whose_texts_may_be_any_bytes_is_refused_before_the_first_write"),
     "B75": ("hostile/test_meanwhile.py::test_a_table_that_was_dropped_leaves_nothing_to_undo",),
     "B76": ("badinput/test_calls.py::test_a_reading_verb_takes_no_transaction_id",),
     "B77": ("badinput/test_calls.py::test_a_reading_verb_takes_no_transaction_id",),
 }  # fmt: skip
 
 NOT_IN_OSC: dict[str, tuple[str, str]] = {
-    "B65": ("an approval is a gate that ack opens; it has no nonce, expiry or second pair of eyes yet",
-            "verbs/test_ack.py::test_what_is_no_gate_is_refused_with_the_nearest_one"),
     "B66": ("there is no HTTP API: no verb listens on a socket",
             "badinput/test_calls.py::test_no_verb_listens_or_starts_a_program"),
     "B67": ("there are no request ids without an API",
@@ -48,9 +60,9 @@ NOT_IN_OSC: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 OPEN: dict[str, str] = {
-    "B62": "sslmode is libpq's own and is not judged",
-    "B71": "constraints of the state tables refuse most; damage by hand is the subject of the tests of the state",
-    "B73": "osc.errors.printable escapes every line that is shown; see tests/verbs and tests/hostile",
-    "B74": "client_encoding is pinned by osc.pg.session; a database in SQL_ASCII is not refused",
+    "B17": "unreadable files are told; that a plan is world-writable is not warned of",
+    "B35": "EXECUTE of every role that writes is asked for; a SECURITY DEFINER function of another owner is not looked at",
+    "B62": "what the address asks of the line is never taken less; osc asks for no more than that by itself",
+    "B65": "an approval belongs to one program; it has no nonce, no expiry and no second pair of eyes yet",
 }
-"""Not shown here as a whole."""
+"""What is shown here only in part, and what is missing."""

@@ -92,7 +92,7 @@ CREATE TABLE osc.executor (
     owner      uuid PRIMARY KEY,
     host       text NOT NULL,
     pid        integer NOT NULL,
-    kind       text NOT NULL,              -- 'apply', 'advance', 'worker', …
+    kind       text NOT NULL,              -- 'apply', 'advance', 'worker', ...
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
@@ -121,7 +121,7 @@ CREATE TABLE osc.step (
     attempts     integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     started_at   timestamptz,
     done_at      timestamptz,
-    waiting      text,                     -- 'lock', 'throttle', 'gate', … while it waits, with detail beside it
+    waiting      text,                     -- 'lock', 'throttle', 'gate', ... while it waits, with detail beside it
     waiting_since timestamptz,
     detail       jsonb,
     result       jsonb,                    -- oids and definitions of what it made, counts, verdicts
@@ -204,7 +204,7 @@ CREATE TABLE osc.setting (
 );
 CREATE INDEX setting_scope ON osc.setting (scope, key);
 
--- Pauses that are wider than one change: scope '*' or 'table:…'. Read from a statement's snapshot, never locked.
+-- Pauses that are wider than one change: scope '*' or 'table:...'. Read from a statement's snapshot, never locked.
 CREATE TABLE osc.pause (
     scope     text PRIMARY KEY CHECK (scope = '*' OR scope LIKE 'table:_%'),
     paused_by text NOT NULL DEFAULT session_user,
