@@ -65,13 +65,10 @@ GROUND = [
         "blocking_advisory_lock",
         "I19",
         "executor/lead.py",
-        '    async def connect(self, change_id: str, purpose: str) -> Connection:\n        """Return a pinned session for a change."""\n'
-        '        return await connect(self.target, purpose=f"{change_id}:{purpose}", settings=self.settings)',
-        "    async def connect(self, change_id: str, purpose: str) -> Connection:\n"
+        '        conn = await connect(self.target, purpose=f"{change_id}:{purpose}", settings=self.settings)\n',
         '        conn = await connect(self.target, purpose=f"{change_id}:{purpose}", settings=self.settings)\n'
         '        if purpose == "control":\n'
-        '            await conn.execute("SELECT pg_advisory_lock(hashtext(%s))", [change_id])\n'
-        "        return conn",
+        '            await conn.execute("SELECT pg_advisory_lock(hashtext(%s))", [change_id])\n',
         ("tests/executor/test_lead.py::test_leading_holds_no_advisory_lock",),
         "stranded behind a stopped process or a pooler (F35, F91)",
     ),
