@@ -120,6 +120,7 @@ def way_back_verifications(pairs: Sequence[TablePairs]) -> Iterator[VerifyStep]:
 
 def _verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) -> Iterator[VerifyStep]:
     """Yield one verification a table, with the names that hold at ``moment``."""
+    is_behind, lost = moment is Moment.SWITCHED, verification.lost_going_on
     for table in pairs:
         compared, key = table.compared(moment), table.key
         if moment is not Moment.BEFORE:
@@ -134,6 +135,8 @@ def _verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) ->
             key=key,
             count=verification.count(table.name, key, compared),
             sample=verification.sample(table.name, key, compared),
+            count_going_on=verification.count(table.name, key, compared, lost) if is_behind else "",
+            sample_going_on=verification.sample(table.name, key, compared, lost) if is_behind else "",
             next_key=verification.next_key(table.name, key),
             columns=tuple(quote(one.target) for one in compared),
             locks=(TableLock(table=table.name, mode=Lock.ACCESS_SHARE),),

@@ -141,6 +141,10 @@ class VerifyStep(_Step):
     sample: str
     next_key: str
     """The first key behind ``$1``, to step over a row whose expression raises."""
+    count_going_on: str = ""
+    sample_going_on: str = ""
+    """In contract: the same for what would be lost once the old columns are gone. A row out of step for any other reason
+    only closes the way back."""
     columns: tuple[str, ...] = ()
     """The columns judged."""
     wrong: str = "are not in step"

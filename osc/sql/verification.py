@@ -5,8 +5,9 @@ Both columns of a pair are in one row version, so each page is consistent in its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from osc.names import QName, quote
 from osc.sql import keyset
@@ -41,6 +42,20 @@ def not_in_step(pairs: Sequence[Compared], me: str) -> str:
     return "(" + "\n        OR ".join(f"NOT ({_in_step(pair, me)})" for pair in pairs) + ")"
 
 
+def lost_going_on(pairs: Sequence[Compared], me: str) -> str:
+    """Return the condition that a row would lose something once the sources are gone.
+
+    Behind the switch a value of N that S cannot hold leaves S NULL; that closes the way back, and loses nothing on the
+    way forward. What S holds must be in N. CASE: for such a row ``down`` may raise.
+    """
+    each = [
+        f"CASE WHEN {me}.{quote(pair.source)} IS NULL THEN false ELSE NOT ({_in_step(pair, me)}) END"
+        for pair in pairs
+        if pair.source is not None
+    ]
+    return "(" + "\n        OR ".join(each) + ")"
+
+
 def _in_step(pair: Compared, me: str) -> str:
     target = f"{me}.{quote(pair.target)}"
     if pair.source is None:
@@ -61,12 +76,16 @@ def _within(limit: str, value: str, condition: str) -> str:
     return f"CASE WHEN ({limit.format(value=value)}) IS FALSE THEN false ELSE {condition} END"
 
 
-def count(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared]) -> str:
+Condition: TypeAlias = Callable[[Sequence[Compared], str], str]
+"""What a row is counted for: ``not_in_step``, or what is ``lost_going_on``."""
+
+
+def count(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step) -> str:
     """Return the count over the page of ``$2`` rows behind ``$1``: rows, mismatches, last key (NULL: no row)."""
     me = quote(table.name)
     names = ", ".join(f"{quote(column.name)}" for column in key)
     return f"""WITH page AS MATERIALIZED (
-    SELECT {keyset.columns(key, me)}, {not_in_step(pairs, me)} AS osc_out
+    SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
     FROM ONLY {table.sql} AS {me}
     WHERE {keyset.after(key, me)}
     ORDER BY {keyset.order(key, me)} LIMIT $2
@@ -77,12 +96,14 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE p.osc_out) AS mismatches,
 FROM page AS p"""
 
 
-def sample(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared]) -> str:
+def sample(
+    table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step
+) -> str:
     """Return the query for keys out of step in the same page, ``$3`` of them at most."""
     me = quote(table.name)
     return f"""SELECT {keyset.as_cursor(key, "p")} AS key
 FROM (
-    SELECT {keyset.columns(key, me)}, {not_in_step(pairs, me)} AS osc_out
+    SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
     FROM ONLY {table.sql} AS {me}
     WHERE {keyset.after(key, me)}
     ORDER BY {keyset.order(key, me)} LIMIT $2

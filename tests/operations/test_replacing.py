@@ -127,6 +127,46 @@ def test_a_value_that_the_old_column_cannot_hold_closes_the_way_back_until_it_is
     assert lab.dump() == before
 
 
+@pytest.mark.parametrize(
+    "down", ["", ", to: n, up: a::bigint, down: 'CASE WHEN n > 9 THEN (n || chr(120))::int ELSE n::int END'"]
+)
+def test_a_value_that_the_old_column_cannot_hold_is_no_obstacle_on_the_way_forward(lab: Lab, down: str) -> None:
+    lab.run(T.replace("CHECK (a < 100)", ""))
+    lab.write(f"- change_column: {{table: t, column: a, type: bigint{down}}}")
+    name = "n" if down else "a"
+    lab.apply(Phase.SWITCH)
+    lab.run(f"UPDATE t SET {name} = 3000000000 WHERE id = 3")
+    lab.apply(Phase.CONTRACT)
+    assert lab.rows(f"SELECT {name} FROM t WHERE id = 3") == [3000000000]
+
+
+def test_what_the_way_forward_passes_by_still_closes_the_way_back(lab: Lab) -> None:
+    lab.run(T.replace("CHECK (a < 100)", ""))
+    lab.write("- change_column: {table: t, column: a, to: n, type: bigint}", "contract: {keep_for: 1h}\n")
+    lab.apply(Phase.SWITCH)
+    lab.run("UPDATE t SET n = 3000000000 WHERE id = 3")
+    lab.apply(RETIRED)
+    with pytest.raises(Refused, match="are not in step"):
+        lab.back()
+    assert lab.rows("SELECT n FROM t WHERE id = 3") == [3000000000]
+    lab.run("UPDATE t SET n = 33 WHERE id = 3")
+    lab.back()
+    assert lab.rows("SELECT a FROM t WHERE id = 3") == [33]
+
+
+def test_what_the_old_column_alone_holds_is_an_obstacle_on_the_way_forward(lab: Lab) -> None:
+    lab.run(T.replace("CHECK (a < 100)", ""))
+    lab.write("- change_column: {table: t, column: a, to: n, type: bigint}")
+    lab.apply(Phase.SWITCH)
+    trigger = lab.value("SELECT quote_ident(tgname) FROM pg_trigger WHERE tgname LIKE '~osc%'")
+    lab.run(f"ALTER TABLE t DISABLE TRIGGER {trigger}")
+    lab.run("UPDATE t SET a = 77 WHERE id = 3")
+    lab.run(f"ALTER TABLE t ENABLE ALWAYS TRIGGER {trigger}")
+    with pytest.raises(Refused, match=r"1 of .* are not in step"):
+        lab.apply(Phase.CONTRACT)
+    assert lab.rows("SELECT a FROM t WHERE id = 3") == [77]
+
+
 @pytest.mark.both_versions
 def test_a_value_that_a_rule_of_the_old_column_refuses_stops_the_way_back_and_it_goes_on_when_mended(lab: Lab) -> None:
     lab.run(T.replace("CHECK (a < 100)", "CHECK (a < b), b integer DEFAULT 100"))

@@ -33,13 +33,24 @@ class Verdict:
 async def do(lead: Lead, step: VerifyStep, row: StepRow) -> None:
     """Verify the table; rows that moved past the fill are sent back and looked at again.
 
-    Afterwards the verdict is recorded and the step done. Raises Refused while rows are out of step.
+    Afterwards the verdict is recorded and the step done. Raises Refused while rows are out of step; in contract only
+    while rows hold what would be lost, and that verdict is no word on the way back.
     """
+    if step.count_going_on:
+        going_on = step.model_copy(update={"count": step.count_going_on, "sample": step.sample_going_on})
+        verdict = await verify(lead, going_on)
+        await lead.ask(verifications.outdate(lead.control, lead.number, step.id))
+        return await _judge(lead, step, row, verdict)
     verdict = await verify(lead, step)
     for _ in range(lead.settings.verify_rounds_max):
         if not verdict.mismatches or not await _send_back(lead, step, verdict):
             break
         verdict = await verify(lead, step)
+    await _judge(lead, step, row, verdict)
+
+
+async def _judge(lead: Lead, step: VerifyStep, row: StepRow, verdict: Verdict) -> None:
+    """Finish the step over a clean verdict, refuse over another."""
     refuse_mismatches(lead, step, verdict)
     await lead.ask(
         journal.finish(lead.control, lead.number, row.ordinal, lead.epoch, {"rows": verdict.rows, "mismatches": 0})
