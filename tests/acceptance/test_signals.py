@@ -47,7 +47,7 @@ SLOW = (
 SLEEPING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database() LIMIT 1"
 
 
-@pytest.mark.parametrize(("verb", "place", "number"), daily(CASES, 8))
+@pytest.mark.parametrize(("verb", "place", "number"), daily(CASES, 16))
 def test_a_signal_gives_the_lead_up_and_the_same_command_goes_on(
     bench: Bench, undisturbed: Callable[..., Any], verb: str, place: str, number: signal.Signals
 ) -> None:

@@ -35,7 +35,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("role", "phase", "strike"), daily(CASES, 9))
+@pytest.mark.parametrize(("role", "phase", "strike"), daily(CASES, 18))
 def test_it_arrives_all_the_same_and_nothing_is_done_twice(
     bench: Bench, undisturbed: Callable[..., Any], role: str, phase: str, strike: str
 ) -> None:

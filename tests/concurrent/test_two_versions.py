@@ -24,7 +24,7 @@ from tests.concurrent.writers import Deed, Transaction
 from tests.fixtures.postgres import DEFAULT_VERSION, Databases
 from tests.fixtures.sweeping import sweeping
 
-EXAMPLES = int(os.environ.get("OSC_TEST_EXAMPLES", "60" if sweeping() else "12"))
+EXAMPLES = int(os.environ.get("OSC_TEST_EXAMPLES", "60" if sweeping() else "8"))
 """How many stories; more find more."""
 SMALLER_S = 150
 """How long a smaller story is looked for, once one went wrong."""

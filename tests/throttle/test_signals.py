@@ -42,16 +42,11 @@ def slot(server: EmbeddedServer, name: str = "nobody") -> Iterator[psycopg.Conne
             conn.execute("SELECT pg_drop_replication_slot(%s)", [name])
 
 
-def worst(readings: list[Reading]) -> Reading:
-    return max(readings, key=lambda one: one.utilisation)
-
-
 async def test_a_slot_is_measured_by_what_it_keeps(server: EmbeddedServer, observer: Connection) -> None:
-    assert all(one.utilisation < 1 for one in await Slots().read(observer, 1e9, 0))
     with slot(server) as conn:
         conn.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 3000000))")
-        found = worst(await Slots().read(observer, 2e6, 0))
-        assert 1.5 <= found.utilisation < 50
+        (found,) = [one for one in await Slots().read(observer, 2e6, 0) if one.reason.startswith("slot nobody, ")]
+        assert found.utilisation >= 1.5  # other tests write to the same log
         assert found.reason.startswith("slot nobody, which nobody reads, keeps ")
         assert found.reason.endswith(" of WAL > 2 MB")
 
@@ -60,9 +55,8 @@ async def test_a_standby_that_has_a_slot_and_is_not_there_is_unknown(
     server: EmbeddedServer, observer: Connection
 ) -> None:
     with slot(server):
-        assert [(one.utilisation, one.reason) for one in await Replicas().read(observer, 1000, 0)] == [
-            (1.0, "the lag of a replica is unknown: nobody is connected to its slot nobody")
-        ]
+        wanted = Reading(1.0, "the lag of a replica is unknown: nobody is connected to its slot nobody")
+        assert wanted in await Replicas().read(observer, 1000, 0)
 
 
 async def test_sessions_of_others_are_counted_when_they_work(dsn: str, observer: Connection) -> None:
@@ -105,12 +99,9 @@ def test_what_is_not_replayed_is_as_old_as_the_first_look_that_saw_it_written() 
 async def test_a_replica_that_was_there_is_missed_for_some_minutes(observer: Connection) -> None:
     replicas = Replicas()
     replicas._seen["standby-1"] = 0.0
-    (found,) = await replicas.read(observer, 1000, 5.0)
-    assert (found.utilisation, found.reason) == (
-        1.0,
-        "the lag of a replica is unknown: standby-1 is not connected since 5 s",
-    )
-    assert await replicas.read(observer, 1000, GONE_S + 1) == []
+    wanted = Reading(1.0, "the lag of a replica is unknown: standby-1 is not connected since 5 s")
+    assert wanted in await replicas.read(observer, 1000, 5.0)
+    assert not [one for one in await replicas.read(observer, 1000, GONE_S + 1) if "standby-1" in one.reason]
 
 
 @given(st.integers(1, 4 * 10**7), st.floats(0.2, 2))
