@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 import psycopg
 
@@ -114,7 +114,7 @@ async def undo_step(lead: Lead, step: Step) -> None:
         raise ambiguous(lead, row)
     if row.state not in journal.UNDOABLE:
         return
-    if row.state == "failed" and isinstance(step, SqlStep) and not step.transaction:
+    if row.state == "failed" and _is_outside(step):
         row = await lead.ask(
             journal.start(lead.control, lead.number, row.ordinal, lead.epoch)
         )  # part of it may be done
@@ -174,18 +174,21 @@ def refuse_final(lead: Lead, steps: list[tuple[Step, StepRow]]) -> None:
 
 
 def _has_no_way_back(step: Step, row: StepRow) -> bool:
-    if isinstance(step, DropIndexStep | ForgetStep) or (
-        isinstance(step, SqlStep) and not step.transaction and step.undo is None
-    ):
+    if isinstance(step, DropIndexStep | ForgetStep) or (_is_outside(step) and step.undo is None):
         return row.state in ("done", "started", "failed", "ambiguous")  # it commits by itself on its way
     return isinstance(step, DdlStep | SqlStep | SwitchStep) and step.undo is None and row.state in ("done", "ambiguous")
+
+
+def _is_outside(step: Step) -> TypeGuard[SqlStep]:
+    """Tell whether it is a statement of the author outside of a transaction, which commits by itself."""
+    return isinstance(step, SqlStep) and not step.transaction
 
 
 def _may_have_happened(step: Step, row: StepRow) -> bool:
     """Tell whether an earlier process left the step open, and neither its row nor the catalog says how it ended."""
     # Of an undo that the server answered with an error the row keeps the error; a step that failed so is `failed`.
     is_open = row.state == "started" or (row.state == "undoing" and row.error is None)
-    return isinstance(step, SqlStep) and not step.transaction and is_open
+    return _is_outside(step) and is_open
 
 
 async def _unknown(lead: Lead, row: StepRow) -> OscError:

@@ -94,7 +94,7 @@ async def test_a_limit_that_is_turned_lets_it_go_on(server: EmbeddedServer, dsn:
     plan = table(dsn, tmp_path, "max_slot_wal: 1MB", 2_000)
     session = Session(Target.resolve(dsn))
     with slot(server, "held") as conn:
-        conn.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 2000000))")
+        conn.execute("SELECT pg_logical_emit_message(true, 'test', repeat('x', 2000000))")
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: apply(session, plan))
             assert any("slot held" in reason for reason in await until(dsn, WAITING))
