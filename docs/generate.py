@@ -80,6 +80,9 @@ def plan_page() -> str:
         own = [name for name in settings.model_fields if name not in phases.PhaseSettings.model_fields]
         if own:
             parts += [f"\n## `{phase.value}:`\n", "Besides the keys of every phase:\n", _fields(settings, only=own)]
+        if settings is phases.BackfillSettings:
+            more = "What each limit reads, needs and does by default: [what holds a fill back](throttle.md).\n"
+            parts += [f"\n{more}", "\n### `replicas:`\n", _fields(phases.ReplicaChoice)]
     parts += [
         "\n## Keys of every phase\n",
         _fields(phases.PhaseSettings),
@@ -126,6 +129,8 @@ def _type(kind: type[BaseModel], name: str) -> str:
 _WORDS = {
     "QName": "table", "ColumnName": "name", "TypeName": "type", "Expression": "SQL expression", "SqlText": "SQL statement",
     "Value": "value", "Name": "name", "bool": "true or false", "str": "text", "int": "number", "Word": "text", "Line": "text",
+    "Off": "`none`", "Count": "number or `none`", "Ids": "number or `none`",
+    "ReplicaChoice": "mapping", "ReplicaName": "name", "PauseSign": "sign",
 }  # fmt: skip
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, StringConstraints, Tag
 
 from osc.names import QName
 from osc.operations.expressions import SqlText, refusal
-from osc.plan.quantities import Between, Duration, Hours, Rate, Share, Size, Whole
+from osc.plan.quantities import OFF, Between, Duration, Hours, Off, OrNone, Rate, Share, Size, Whole
 
 
 class Part(BaseModel):
@@ -152,8 +152,28 @@ class PhaseSettings(Part):
     after: Wait | None = None
     """Time that must have gone by since the end of the previous phase."""
     hours: Hours | None = None
-    """When it may begin."""
+    """When it may begin; a fill that has begun rests outside of them."""
     run: tuple[RunStatement, ...] = ()
+
+
+def _none_is_empty(value: Any) -> Any:
+    return () if value == OFF else value
+
+
+ReplicaName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+
+
+class ReplicaChoice(Part):
+    """Replicas by their ``application_name``, standbys that are away by their slot's; ``*`` stands for any letters."""
+
+    include: tuple[ReplicaName, ...] = ()
+    """Only these are watched, and each must be connected."""
+    exclude: tuple[ReplicaName, ...] = ()
+    """These are not."""
+
+
+Count: TypeAlias = Annotated[int | Off, Whole(1, 100_000, (OFF,), code="V142")]
+Ids: TypeAlias = Annotated[int | Off, Whole(1_000_000, 2_000_000_000, (OFF,), code="V142")]
 
 
 class BackfillSettings(PhaseSettings):
@@ -169,15 +189,42 @@ class BackfillSettings(PhaseSettings):
     """Share of the time spent working; the rest is rest."""
     triggers: Literal["refuse", "fire", "skip"] | None = None
     """What becomes of the application's own triggers that the fill would fire."""
-    max_replica_lag: Annotated[Duration, Between("10ms", "1d")] | None = None
-    """Lag of a replica above which it rests, and so it does while the lag of one is unknown."""
-    max_slot_wal: Annotated[Size, Between("1MB", "100TB")] | None = None
-    """WAL that a replication slot may keep before it rests."""
-    max_wal_rate: Annotated[Rate, Between("1kB/s", "100GB/s")] | None = None
+    max_replica_lag: Annotated[Duration | Off, OrNone(Duration, "10ms", "1d")] | None = None
+    """Lag of a replica above which it rests, and so it does while the lag of one is unknown; 10 s for connected standbys
+    where nothing is written."""
+    max_replica_lag_bytes: Annotated[Size | Off, OrNone(Size, "1kB", "100TB")] | None = None
+    """The same in WAL that a replica has not replayed yet."""
+    replicas: ReplicaChoice | None = None
+    """Which replicas these two limits are about; without it all."""
+    max_slot_wal: Annotated[Size | Off, OrNone(Size, "1MB", "100TB")] | None = None
+    """WAL that a replication slot may keep before it rests; 80 % of `max_slot_wal_keep_size` where nothing is written."""
+    max_wal_rate: Annotated[Rate | Off, OrNone(Rate, "1kB/s", "100GB/s")] | None = None
     """WAL that everybody together may write a second, on average, before it rests."""
-    max_active: Annotated[int, Whole(1, 10_000, code="V142")] | None = None
+    max_archive_queue: Count | None = None
+    """WAL segments that may wait for the archiver; 42 where nothing is written."""
+    max_active: Count | None = None
     """Active sessions above which it rests."""
-    pause_when: tuple[PauseSign, ...] = ()
+    max_lock_waiters: Count | None = None
+    """Sessions that wait for a lock, whosever it is, above which it rests."""
+    max_lock_wait: Annotated[Duration | Off, OrNone(Duration, "1ms", "1m")] | None = None
+    """How long somebody may wait for a lock of the fill before it rests and its batches shrink; 50 ms where nothing is
+    written."""
+    rest_for_vacuum: Annotated[Duration | Off, OrNone(Duration, "1s", "7d")] | None = None
+    """How long it rests at most while a vacuum runs on the table; 10 minutes for one that prevents wraparound, and not at
+    all for others, where nothing is written."""
+    max_dead_share: Annotated[Share | Off, OrNone(Share)] | None = None
+    """Share of dead rows in the table above which it rests."""
+    max_xmin_age: Annotated[Duration | Off, OrNone(Duration, "1s", "30d")] | None = None
+    """Age of the oldest transaction or slot that keeps dead rows from being removed."""
+    max_xid_age: Ids | None = None
+    """Age of the oldest unfrozen transaction id of any database; half-way from `autovacuum_freeze_max_age` to
+    `vacuum_failsafe_age` where nothing is written."""
+    max_multixact_age: Ids | None = None
+    """The same for multixact ids."""
+    min_free_disk: Annotated[Size | Off, OrNone(Size, "1MB", "100TB")] | None = None
+    """Free space below which it rests; only where osc runs on the server's own machine."""
+    pause_when: Annotated[tuple[PauseSign, ...], BeforeValidator(_none_is_empty)] = ()
+    """Signs of yours on which it rests: a query, an address, a file."""
 
 
 class SwitchSettings(PhaseSettings):

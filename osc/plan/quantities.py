@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from osc.operations.expressions import refusal
+
+Off: TypeAlias = Literal["none"]
+"""The word that takes a limit away, the engine's own as well."""
+OFF: Off = "none"
 
 NORMAL = "normal"
 """The key in a serialization context that asks for what a quantity is instead of how it was written."""
@@ -61,6 +65,11 @@ class Quantity:
             serialization=core_schema.plain_serializer_function_ser_schema(cls._written, info_arg=True),
             json_schema_input_schema=core_schema.str_schema(pattern=f"^{cls.pattern}$"),
         )
+
+    @classmethod
+    def forms(cls) -> list[JsonSchemaValue]:
+        """Return the ways to write it, as JSON Schema."""
+        return [{"type": "string", "pattern": f"^{cls.pattern}$"}]
 
 
 _PART = re.compile(r"([0-9]+)([A-Za-z/%]+)")
@@ -145,9 +154,14 @@ class Share(Quantity):
         return self.text if self.text.endswith("%") else self.share
 
     @classmethod
+    def forms(cls) -> list[JsonSchemaValue]:
+        """Return the ways to write it, as JSON Schema."""
+        percentage: JsonSchemaValue = {"type": "string", "pattern": f"^{cls.pattern}$"}
+        return [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, percentage]
+
+    @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        percentage = {"type": "string", "pattern": f"^{cls.pattern}$"}
-        return {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, percentage]}
+        return {"anyOf": cls.forms()}
 
 
 def _is_share(value: Any) -> bool:
@@ -163,14 +177,40 @@ class Between:
     high: str
 
     def __get_pydantic_core_schema__(self, source: type[Quantity], handler: GetCoreSchemaHandler) -> CoreSchema:
-        low, high = source.parse(self.low), source.parse(self.high)
+        return core_schema.no_info_after_validator_function(lambda value: self.check(source, value), handler(source))
 
-        def check(value: Quantity) -> Quantity:
-            if not low.amount <= value.amount <= high.amount:
-                raise refusal(source.code, f"{value} is outside the allowed range {low} to {high}")
-            return value
+    def check(self, kind: type[Quantity], value: Quantity) -> Quantity:
+        """Return ``value`` if it is in the range; raise ValueError."""
+        low, high = kind.parse(self.low), kind.parse(self.high)
+        if not low.amount <= value.amount <= high.amount:
+            raise refusal(kind.code, f"{value} is outside the allowed range {low} to {high}")
+        return value
 
-        return core_schema.no_info_after_validator_function(check, handler(source))
+
+@dataclass(frozen=True, slots=True)
+class OrNone:
+    """An annotation: a quantity of ``kind``, in a range or not, or the word ``none``."""
+
+    kind: type[Quantity]
+    low: str = ""
+    high: str = ""
+
+    def _check(self, value: Any) -> Quantity | Off:
+        if value == OFF:
+            return OFF
+        quantity = self.kind._validate(value)
+        return Between(self.low, self.high).check(self.kind, quantity) if self.low else quantity
+
+    def _written(self, value: Quantity | Off, info: core_schema.SerializationInfo) -> str | int | float:
+        return value if isinstance(value, str) else value._written(info)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._check, serialization=core_schema.plain_serializer_function_ser_schema(self._written, info_arg=True)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [*self.kind.forms(), {"enum": [OFF]}]}
 
 
 @dataclass(frozen=True, slots=True)

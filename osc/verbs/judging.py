@@ -63,6 +63,7 @@ def judge(status: ChangeStatus, now: datetime) -> Standing:
         next=next_advice(status, condition, gates),
         way_back=way_back(change, program),
         notes=program.notes if program else (),
+        reasons=_reasons(status.current) if _waits(status.current) else (),
     )
 
 
@@ -175,11 +176,16 @@ def _row_waits(row: StepRow) -> str:
             )
             return f"a lock: {reason}"
         case "throttle":
-            return f"held back: {'; '.join(map(str, detail.get('reasons', [])))}"
+            return f"held back: {'; '.join(_reasons(row))}"
         case "rows":
             return f"{detail.get('rows_locked', 'some')} rows are locked by others; everything else is filled"
         case _:
             return f"{row.waiting}"
+
+
+def _reasons(row: StepRow | None) -> tuple[str, ...]:
+    detail = row.detail if row is not None and row.waiting == "throttle" else None
+    return tuple(map(str, (detail or {}).get("reasons", ())))
 
 
 _REASONS = {

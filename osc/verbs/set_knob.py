@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from osc.errors import Conflict, UsageError
-from osc.linter.rules.not_in_force import NOT_YET
-from osc.plan.pacing import STORED
+from osc.errors import Conflict, InvalidPlan, UsageError
+from osc.plan.document import read_document
+from osc.plan.pacing import ALWAYS, STORED, text
 from osc.plan.phases import PACING, BackfillSettings
+from osc.plan.quantities import OFF
 from osc.plan.words import did_you_mean
 from osc.state import settings as knobs
 from osc.state.pauses import scope_of_change
@@ -55,23 +56,41 @@ async def set_knob(
 
 def _checked(key: str, value: str | None) -> tuple[str, str | None]:
     """Return key and value as the executor reads them; raise UsageError saying what is wrong."""
-    if key not in PACING:
+    if key not in PACING and key not in STORED:
         raise UsageError(f"{key!r} is no setting that can be changed live", hint=did_you_mean(key, sorted(STORED)))
-    if key in NOT_YET["backfill"] or key not in STORED:
+    if key not in STORED:
         hint = f"in force are: {', '.join(sorted(STORED))}"
         raise UsageError(f"{key} has no effect in this version, so it cannot be set", hint=hint)
-    stored, write = STORED[key]
-    if value is None:
-        return stored, None
+    if value is None or (value == OFF and key not in ALWAYS):
+        return STORED[key][0], value
     try:
-        settings = BackfillSettings.model_validate({key: _scalar(value)})
+        settings = BackfillSettings.model_validate({key: _value(key, value)})
     except ValidationError as error:
-        raise UsageError(f"{key}: {error.errors()[0]['msg']}") from None
-    return stored, str(write(getattr(settings, key)))
+        raise UsageError(f"{key}: {_said(error)}") from None
+    return STORED[key][0], text(key, getattr(settings, key))
+
+
+def _said(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["type"] in ("tuple_type", "model_type", "model_attributes_type"):
+        return "a list or mapping is expected, as in a plan: '[{file: /run/osc/stop}]', '{exclude: [standby-3]}'"
+    return str(first["msg"])
+
+
+def _value(key: str, text: str) -> Any:
+    """Return what YAML would make of ``text``, as far as settings go: a number where it is one, a list or mapping."""
+    if not text.startswith(("[", "{")):
+        return _scalar(text)
+    try:
+        document = read_document(text, key)
+    except InvalidPlan as error:
+        raise UsageError(f"{key}: {error.message}") from None
+    if document.findings:
+        raise UsageError(f"{key}: {document.findings[0].message}", hint=document.findings[0].hint)
+    return document.root.data()
 
 
 def _scalar(text: str) -> int | float | str:
-    """Return what YAML would make of ``text``, as far as settings go: a number where it is one."""
     for kind in (int, float):
         try:
             return kind(text)

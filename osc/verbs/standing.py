@@ -131,6 +131,8 @@ class Standing:
     next: Advice
     way_back: Advice
     notes: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    """Every limit or sign that holds the fill back now; ``waiting`` says them in one line."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints of it."""

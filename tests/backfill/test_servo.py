@@ -59,6 +59,17 @@ def test_from_anywhere_it_finds_the_size_that_takes_the_target_time(ms_a_row: fl
     assert right * 0.7 - 1 <= one.rows <= right * 1.3 + 1
 
 
+@pytest.mark.parametrize(
+    ("took_ms", "held", "expected"), [(50, False, 125), (50, True, 100), (300, True, 50), (401, True, 25)]
+)
+def test_a_fill_that_is_held_back_grows_no_batches_and_still_makes_them_smaller(
+    took_ms: float, held: bool, expected: int
+) -> None:
+    one = size(100)
+    one.took(rows=100, ms=took_ms, held=held)
+    assert one.rows == expected
+
+
 @dataclass
 class MadeUp:
     """A server whose rows cost what it is told, and the servo that finds its way on it."""

@@ -157,6 +157,8 @@ PHASES = {
     "max_replica_lag: -1s": "V141", "max_replica_lag: .inf": "P018", "max_replica_lag: 2d": "V141",
     "max_slot_wal: 0MB": "V142", "max_slot_wal: 5": "V142", "max_slot_wal: 1PB": "V142",
     "max_wal_rate: 20MB": "V142", "max_active: 0": "V142", "max_active: 1000000": "V142",
+    "max_active: nought": "V142", "max_xid_age: 5": "V142", "max_replica_lag: off": "V141", "max_lock_wait: 2h": "V141",
+    "max_dead_share: 0": "V142", "min_free_disk: 1PB": "V142", "replicas: {includes: [a]}": "V101", "replicas: a": "V106",
     "pause_when: [{sql: a, http: b}]": "V104", "pause_when: [{ack: a}]": "V104", "pause_when: {sql: a}": "V106",
     "after: 5": "V141", "after: 400d": "V141", "hours: Mon-Fri 9-17": "V144", "hours: 9": "V144",
     "require: [{ack: a b}]": "V108", "require: [{http: 'http://u:p@h/'}]": "V151",

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any
+from uuid import uuid4
 
+import anyio
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from osc.executor.throttle.ages import MultixactAge, XidAge
+from osc.executor.throttle.archiver import Archiver
+from osc.executor.throttle.dead_rows import DeadRows
+from osc.executor.throttle.disk import Disk
 from osc.executor.throttle.replicas import GONE_S, Replicas
-from osc.executor.throttle.sessions import Sessions
-from osc.executor.throttle.signal import Reading, size
+from osc.executor.throttle.sessions import LockWaiters, Sessions
+from osc.executor.throttle.signal import Reading, seconds, size
 from osc.executor.throttle.slots import Slots
+from osc.executor.throttle.vacuum import Vacuum
+from osc.executor.throttle.waiters import Waiters
 from osc.executor.throttle.wal_rate import WalRate
+from osc.executor.throttle.xmin import Xmin
+from osc.names import QName
 from osc.pg.embedded import EmbeddedServer
 from osc.pg.session import Connection, close, connect
 from osc.pg.target import Target
@@ -29,6 +39,45 @@ async def observer(dsn: str) -> AsyncIterator[Connection]:
     conn = await connect(Target.resolve(dsn), purpose="test:observer", settings=DEFAULTS)
     yield conn
     await close(conn)
+
+
+ITEMS = QName("public", "items")
+FILL = "osc:00001_x:fill"
+
+
+@asynccontextmanager
+async def short_sighted(dsn: str) -> AsyncIterator[Connection]:
+    """Give a session of a role that may not see what sessions of others do."""
+    role = f"short_sighted_{uuid4().hex}"
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN")
+        target = Target.resolve(psycopg.conninfo.make_conninfo(dsn, user=role))
+        conn = await connect(target, purpose="x", settings=DEFAULTS)
+        try:
+            yield conn
+        finally:
+            await close(conn)
+            admin.execute(f"DROP ROLE {role}")
+
+
+@contextmanager
+def busy(conn: psycopg.Connection[Any], sql: str) -> Iterator[None]:
+    """Let ``conn`` work on ``sql`` and not come to its end."""
+    conn.pgconn.send_query(sql.encode())
+    try:
+        yield
+    finally:
+        conn.cancel_safe()
+
+
+async def soon(signal: Any, conn: Connection, limit: Any, wanted: float) -> Reading:
+    """Return the first reading that reaches ``wanted``."""
+    with anyio.fail_after(20):
+        while True:
+            for one in await signal.read(conn, limit, 0.0):
+                if one.utilisation >= wanted:
+                    return Reading(one.utilisation, one.reason)
+            await anyio.sleep(0.02)
 
 
 @contextmanager
@@ -79,19 +128,125 @@ async def test_sessions_of_others_are_counted_when_they_work(dsn: str, observer:
 
 
 async def test_who_may_not_see_other_sessions_does_not_take_them_for_idle(dsn: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute("DROP ROLE IF EXISTS short_sighted")
-        admin.execute("CREATE ROLE short_sighted LOGIN")
-        conn = await connect(
-            Target.resolve(psycopg.conninfo.make_conninfo(dsn, user="short_sighted")), purpose="x", settings=DEFAULTS
-        )
-        try:
-            (found,) = await Sessions().read(conn, 1000, 0)
-        finally:
-            await close(conn)
-            admin.execute("DROP ROLE short_sighted")
-    assert found.utilisation == 1.0
+    async with short_sighted(dsn) as conn:
+        (found,) = await Sessions().read(conn, 1000, 0)
+        holders = await Xmin().read(conn, 1000, 0)
+        (archive,) = await Archiver().read(conn, None, 0)
+    assert (found.utilisation, found.known) == (1.0, False)
     assert "GRANT pg_monitor" in found.reason
+    assert not all(one.known for one in holders)
+    assert archive.utilisation == 0.0  # nothing is archived there, so nothing is hidden
+
+
+@pytest.mark.parametrize("sees", [True, False])
+async def test_whoever_waits_for_a_lock_of_the_fill_is_seen(dsn: str, observer: Connection, sees: bool) -> None:
+    with (
+        psycopg.connect(dsn, application_name=FILL) as fill,
+        closing(psycopg.connect(dsn, application_name="app")) as app,
+    ):
+        fill.execute("CREATE TABLE items AS SELECT 1 AS id")
+        fill.commit()
+        async with short_sighted(dsn) as blind:
+            conn = observer if sees else blind
+            (nobody,) = await Waiters(FILL).read(conn, 10, 0)
+            fill.execute("UPDATE items SET id = 2")
+            with busy(app, "UPDATE items SET id = 3"):
+                found = await soon(Waiters(FILL), conn, 10, 1.0)
+                pid = app.info.backend_pid
+                assert found.reason.startswith(f"pid {pid} (app) waits 0.0")
+                assert found.reason.endswith(" s > 0.01 s for a lock of the fill")
+                assert (await Waiters("osc:00002_y:fill").read(conn, 10, 0)) == [nobody]
+                assert (await LockWaiters().read(conn, 1, 0))[0].reason == "1 sessions wait for a lock > 1"
+                assert (await LockWaiters().read(conn, 0.5, 0))[0].utilisation >= 1.0
+            fill.rollback()
+    assert nobody.utilisation == 0.0
+
+
+@pytest.mark.parametrize("sees", [True, False])
+async def test_a_vacuum_of_a_leaf_is_seen_and_waited_for_only_if_that_is_wished(
+    dsn: str, observer: Connection, sees: bool
+) -> None:
+    with closing(psycopg.connect(dsn, autocommit=True)) as conn:
+        conn.execute("CREATE TABLE items (id int) PARTITION BY RANGE (id)")
+        conn.execute("CREATE TABLE leaf PARTITION OF items DEFAULT")
+        conn.execute("INSERT INTO items SELECT generate_series(1, 20000)")
+        conn.execute("SET vacuum_cost_delay = 100")
+        conn.execute("SET vacuum_cost_limit = 1")
+        async with short_sighted(dsn) as blind:
+            eyes = observer if sees else blind
+            with busy(conn, "VACUUM (FREEZE) leaf"):
+                found = await soon(Vacuum(ITEMS), eyes, 60_000, 1.0)
+                assert found.reason.startswith("a vacuum runs on public.items (pid ")
+                assert [one.utilisation for one in await Vacuum(ITEMS).read(eyes, None, 0)] == [0.0]
+                elsewhere = Vacuum(QName("public", "others"))
+                assert [one.utilisation for one in await elsewhere.read(eyes, 60_000, 0)] == [0.0]
+
+
+def test_no_vacuum_is_waited_for_without_end() -> None:
+    vacuum = Vacuum(ITEMS)
+    looks = [(0.0, {7: False}), (59.0, {7: False}), (60.0, {7: False}), (61.0, {8: True}), (130.0, {8: True})]
+    utilisations = [vacuum.rests(running, 60, at_s)[0].utilisation for at_s, running in looks]
+    assert utilisations == [1.0, 1.0, 0.0, 1.0, 0.0]
+
+
+async def test_dead_rows_are_a_share_of_all(dsn: str, observer: Connection) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("CREATE TABLE items (id int) WITH (autovacuum_enabled = off)")
+        conn.execute("INSERT INTO items SELECT generate_series(1, 1000)")
+        conn.execute("DELETE FROM items WHERE id <= 400")
+        conn.execute("SELECT pg_stat_force_next_flush()")
+    found = await soon(DeadRows(ITEMS), observer, 0.3, 1.0)
+    assert found == Reading(0.4 / 0.3, "40.0 % of the rows of public.items are dead > 30 %")
+
+
+async def test_what_keeps_dead_rows_is_named_with_its_age(dsn: str, observer: Connection) -> None:
+    with psycopg.connect(dsn, application_name="report") as reader, psycopg.connect(dsn) as prepared:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT count(*) FROM pg_class")
+        prepared.execute("CREATE TABLE kept (id int)")
+        prepared.execute("PREPARE TRANSACTION 'forgotten'")
+        pid = reader.info.backend_pid
+        try:
+            reasons = [one.reason for one in await Xmin().read(observer, 1, 0) if one.utilisation >= 1.0]
+        finally:
+            prepared.rollback()
+            prepared.autocommit = True
+            prepared.execute("ROLLBACK PREPARED 'forgotten'")
+    assert any(one.startswith(f"pid {pid} (report) keeps dead rows for 0.0") for one in reasons)
+    assert any(one.startswith("prepared transaction 'forgotten' keeps dead rows for 0.0") for one in reasons)
+
+
+def test_a_slot_holds_since_its_xmin_was_seen_first() -> None:
+    xmin, looks = Xmin(), [(0.0, "7"), (10.0, "7"), (20.0, "8"), (25.0, "8")]
+    assert [xmin.ages([("slot s", None, held)], at_s)["slot s"] for at_s, held in looks] == [0, 10, 0, 5]
+
+
+@pytest.mark.parametrize(("signal", "default"), [(XidAge(), 900), (MultixactAge(), 1000)], ids=["xid", "multixact"])
+async def test_ids_are_watched_far_from_where_autovacuum_is_an_emergency(
+    observer: Connection, signal: XidAge, default: int
+) -> None:
+    (own,) = await signal.read(observer, None, 0)
+    assert own.utilisation == 0.0
+    assert own.reason.endswith(f" million old > {default} million")
+    (old,) = await signal.read(observer, 0.1, 0)
+    assert old.utilisation >= 1.0 or signal.what == "multixact"  # of which none may ever have been made here
+
+
+async def test_free_disk_is_known_where_the_server_is_on_this_machine(
+    server: EmbeddedServer, dsn: str, observer: Connection
+) -> None:
+    assert all(one.utilisation < 1 for one in await Disk(ITEMS).read(observer, 1e6, 0))
+    full = await Disk(ITEMS).read(observer, 1e17, 0)
+    assert [one.utilisation > 1 for one in full] == [True, True]
+    assert all(one.reason.startswith("free disk ") and str(server.datadir) in one.reason for one in full)
+    over_the_net = await connect(
+        Target.resolve(psycopg.conninfo.make_conninfo(dsn, host="127.0.0.1")), purpose="x", settings=DEFAULTS
+    )
+    try:
+        (found,) = await Disk(ITEMS).read(over_the_net, 1e6, 0)
+    finally:
+        await close(over_the_net)
+    assert (found.utilisation, found.known) == (1.0, False)
 
 
 def test_what_is_not_replayed_is_as_old_as_the_first_look_that_saw_it_written() -> None:
@@ -125,3 +280,14 @@ def test_on_the_whole_no_more_wal_is_written_than_the_limit_says(burst: int, bat
 
 def test_sizes_are_told_as_people_write_them() -> None:
     assert [size(n) for n in (500, 20_000, 3_100_000, 64 << 30)] == ["0.5 kB", "20 kB", "3.1 MB", "68.7 GB"]
+
+
+def test_times_are_told_as_people_write_them() -> None:
+    assert [seconds(n) for n in (0.05, 3.14, 61, 600, 7_200, 86_400)] == [
+        "0.05 s",
+        "3.1 s",
+        "61.0 s",
+        "10 min",
+        "120 min",
+        "24 h",
+    ]

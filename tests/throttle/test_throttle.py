@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from osc.verbs.apply import apply
 from osc.verbs.session import Session
 from osc.verbs.set_knob import set_knob
 from osc.verbs.status import status
-from tests.fixtures.postgres import start_server
 from tests.throttle.test_signals import slot
 
 pytestmark = pytest.mark.anyio
@@ -28,13 +27,6 @@ operations:
 backfill: {{{backfill}}}
 """
 ID = "00001_held"
-
-
-@pytest.fixture(scope="module")
-def primary() -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
-    """Give a server and its streaming standby."""
-    with start_server(18) as server, server.basebackup() as standby:
-        yield server, standby
 
 
 def table(dsn: str, place: Path, backfill: str, rows: int) -> Path:
@@ -65,31 +57,6 @@ WAITING = "SELECT detail->'reasons' FROM osc.step WHERE waiting = 'throttle'"
 SEEN = "SELECT rows_seen FROM osc.slice WHERE rows_seen > 0"
 
 
-async def test_a_standby_that_stands_still_stops_the_fill_until_it_goes_on(
-    primary: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path
-) -> None:
-    server, standby = primary
-    dsn = server.dsn()
-    plan = table(dsn, tmp_path, "max_replica_lag: 1s, batch_target: 10ms, speed: 2%", 60_000)
-    session = Session(Target.resolve(dsn))
-    with psycopg.connect(standby.dsn(), autocommit=True) as replay:
-        async with anyio.create_task_group() as group:
-            group.start_soon(lambda: apply(session, plan))
-            await until(dsn, SEEN)
-            replay.execute("SELECT pg_wal_replay_pause()")
-            (reason,) = await until(dsn, WAITING)
-            assert reason.startswith("replica lag ")
-            assert " > 1 s (" in reason
-            assert reason in (await status(session, ID)).changes[0].waiting
-            seen = await until(dsn, SEEN)
-            await set_knob(session, ID, "speed", "100%")
-            await anyio.sleep(2.5)
-            assert await until(dsn, SEEN) == seen
-            replay.execute("SELECT pg_wal_replay_resume()")
-    assert await until(dsn, "SELECT state = 'backfilled' FROM osc.change")
-    assert await until(dsn, "SELECT count(*) = 60000 FROM items WHERE total = amount")
-
-
 async def test_a_limit_that_is_turned_lets_it_go_on(server: EmbeddedServer, dsn: str, tmp_path: Path) -> None:
     plan = table(dsn, tmp_path, "max_slot_wal: 1MB", 2_000)
     session = Session(Target.resolve(dsn))
@@ -110,3 +77,43 @@ async def rows_filled(dsn: str) -> int:
         row = conn.execute("SELECT count(total) FROM items").fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def test_a_sign_that_is_put_up_stops_it_and_every_reason_is_told(dsn: str, tmp_path: Path) -> None:
+    flag = tmp_path / "stop"
+    flag.touch()
+    plan = table(dsn, tmp_path, f"pause_when: [{{file: {flag}}}, {{sql: SELECT true}}], max_xid_age: none", 500)
+    session = Session(Target.resolve(dsn))
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: apply(session, plan))
+        wanted = [f"pause_when: the file {flag} is there", "pause_when says so: SELECT true"]
+        assert await until(dsn, WAITING) == wanted
+        now = (await status(session, ID)).changes[0]
+        assert now.as_json()["reasons"] == wanted
+        assert now.waiting == f"held back: {'; '.join(wanted)}"
+        await set_knob(session, ID, "pause_when", f"[{{file: {flag}}}]", ttl=60)
+        flag.unlink()
+    assert await rows_filled(dsn) == 500
+    assert (await status(session, ID)).changes[0].reasons == ()
+
+
+async def test_who_waits_for_a_batch_makes_the_fill_give_way(dsn: str, tmp_path: Path) -> None:
+    """A session under the name of the fill's holds a lock; somebody waits for it while the fill runs."""
+    plan = table(dsn, tmp_path, "speed: 5%, batch_target: 10ms", 30_000)
+    session = Session(Target.resolve(dsn))
+    with (
+        psycopg.connect(dsn, application_name=f"osc:{ID}:fill") as holder,
+        closing(psycopg.connect(dsn, application_name="app")) as app,
+    ):
+        holder.execute("CREATE TABLE other AS SELECT 1 AS id")
+        holder.commit()
+        holder.execute("UPDATE other SET id = 2")
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: apply(session, plan))
+            await until(dsn, SEEN)
+            app.pgconn.send_query(b"UPDATE other SET id = 3")
+            (reason,) = await until(dsn, WAITING)
+            assert reason.startswith(f"pid {app.info.backend_pid} (app) waits ")
+            await set_knob(session, ID, "speed", "100%")
+            holder.rollback()
+    assert await rows_filled(dsn) == 30_000

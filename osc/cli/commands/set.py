@@ -26,8 +26,9 @@ def command(
         str,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="A pacing key of backfill: speed (share of time), batch_target and max_replica_lag (durations), "
-            "max_slot_wal, max_wal_rate, max_active. Nothing behind = takes it back.",
+            help="A pacing key of backfill: speed (share of time), batch_target, hours, or a limit such as "
+            "max_replica_lag=2s, max_wal_rate=20MB/s, 'pause_when=[{file: /run/osc/stop}]'. "
+            "none takes a limit away; nothing behind = takes your word back.",
             show_default=False,
         ),
     ],

@@ -42,6 +42,8 @@ class Lane:
     conn: Connection
     size: Servo
     speed: float = 1.0
+    held: bool = False
+    """Whether a limit is so near, or was reached, that batches must not grow."""
     skip_windows: int = 0
     """So many windows more go with SKIP LOCKED before a plain one is tried."""
     skip_next: int = 0
@@ -162,7 +164,7 @@ class Lane:
         rows, filled = int(row[2]), int(row[3])
         # What an earlier version compiled tells no server time; then the round trip has to do.
         ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
-        self.size.took(rows=rows, ms=ms, filled=filled, wal_bytes=wal_bytes)
+        self.size.took(rows=rows, ms=ms, filled=filled, wal_bytes=wal_bytes, held=self.held)
 
     async def _rest(self, took_ms: float) -> None:
         if self.speed < 1.0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from osc.executor.backfill.lane import Lane
 from osc.executor.lead import Lead
@@ -10,6 +12,10 @@ from osc.state import settings as knobs
 
 READ_EVERY_S = 1.0
 """A knob that was turned is felt within about this time."""
+PATIENCE_MIN = 0.125
+"""Batches shorter than an eighth of their target cost more than they spare."""
+PATIENCE_GROWTH = 1.02
+"""A look at who waits, five times a second: from half to the whole in seven seconds."""
 
 
 @dataclass
@@ -19,8 +25,10 @@ class Pace:
     lead: Lead
     speed: float = 1.0
     batch_target_ms: float = 0.0
-    limits: dict[str, float] = field(default_factory=dict)
-    """Of the signals that hold the fill back, by the key under which pacing stores them."""
+    limits: dict[str, Any] = field(default_factory=dict)
+    """Of the signals that hold the fill back, by the key under which pacing stores them; ``none`` for one taken away."""
+    patience: float = 1.0
+    """Share of ``batch_target_ms`` that batches aim at, less than 1.0 while somebody waits for them."""
     _read_at: float | None = None
 
     async def read(self) -> Pace:
@@ -30,7 +38,7 @@ class Pace:
         said = {**lead.change.pacing, **{key: knob.value for key, knob in live.items()}}
         self.speed = float(said.get("speed", 1.0))
         self.batch_target_ms = float(said.get("batch_target_ms", lead.settings.batch_target_ms))
-        self.limits = {key: float(value) for key, value in said.items() if key.startswith("max_")}
+        self.limits = {key: in_force(value) for key, value in said.items() if key not in ("speed", "batch_target_ms")}
         self._read_at = lead.clock.monotonic()
         return self
 
@@ -38,4 +46,16 @@ class Pace:
         """Give ``lane`` the pace in force, read again at most once in ``READ_EVERY_S``."""
         if self._read_at is None or self.lead.clock.monotonic() - self._read_at >= READ_EVERY_S:
             await self.read()
-        lane.speed, lane.size.target_ms = self.speed, self.batch_target_ms
+        lane.speed, lane.size.target_ms = self.speed, self.batch_target_ms * self.patience
+
+    def give_way(self, somebody_waits: bool) -> None:
+        """Aim at half the time a batch if somebody waits for one, else a little nearer to the target again."""
+        if somebody_waits:
+            self.patience = max(PATIENCE_MIN, self.patience / 2)
+        else:
+            self.patience = min(1.0, self.patience * PATIENCE_GROWTH)
+
+
+def in_force(value: object) -> Any:
+    """Return a limit of the plan, or of the text of a live setting; both say ``none`` where there is to be none."""
+    return json.loads(value) if isinstance(value, str) and value != "none" else value

@@ -42,10 +42,11 @@ class Servo:
     _costs: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     _average: float | None = None
 
-    def took(self, *, rows: int, ms: float, filled: int | None = None, wal_bytes: int = 0) -> None:
+    def took(self, *, rows: int, ms: float, filled: int | None = None, wal_bytes: int = 0, held: bool = False) -> None:
         """Learn from a batch that looked at ``rows`` rows and filled some of them in ``ms`` of server time.
 
-        A short last page teaches nothing. ``wal_bytes`` is what it wrote at most.
+        A short last page teaches nothing. ``wal_bytes`` is what it wrote at most. ``held``: a limit is near or was
+        reached, and a fill that is held back grows no batches (hazards.md section 2).
         """
         if rows < self.rows or ms <= 0:
             return
@@ -58,7 +59,7 @@ class Servo:
             want = min(want, self.rows * self.wal_max_bytes / wal_bytes)
         ratio = want / self.rows
         is_sparse = filled is not None and filled < SPARSE * rows
-        if abs(ratio - 1) < DEAD_BAND or (ratio > 1 and is_sparse):
+        if abs(ratio - 1) < DEAD_BAND or (ratio > 1 and (is_sparse or held)):
             return
         factor = min(max(ratio, SHRINK_MAX), GROWTH_MAX)
         # Up to the next whole row: a quarter of one or two rows is none, and the size would never recover.

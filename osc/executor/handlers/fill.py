@@ -85,12 +85,14 @@ async def _walk(lead: Lead, step: FillStep, row: StepRow, conn: Connection, piec
     meter, pace = Meter(lead, step, seen=piece.rows_seen), Pace(lead)
     throttle = Throttle(lead, step, row, pace)
     finished = piece.finished
-    while not finished:
-        await lead.may_go_on()
-        await pace.apply(lane)
-        await throttle.pass_through()
-        finished, rows = await lane.batch()
-        await meter.add(rows, lane)
+    async with throttle.watching():
+        while not finished:
+            await lead.may_go_on()
+            await pace.apply(lane)
+            await throttle.pass_through()
+            lane.held = throttle.is_near
+            finished, rows = await lane.batch()
+            await meter.add(rows, lane)
     await _revisit_skipped(lead, step, row, lane)
     await lead.ask(slices.add_filled(lead.control, lane.slice, lane.filled))
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from datetime import datetime
 from http import HTTPStatus
 
-import anyio.to_thread
 import psycopg
 
 from osc.errors import GateClosed, OscError, TryAgainLater
+from osc.executor.asking import http_status, one_value, without_secrets
 from osc.executor.hours import open_at
 from osc.executor.lead import Lead
 from osc.pg.session import run
@@ -101,16 +99,13 @@ async def _hours(lead: Lead, step: GateStep) -> OscError | None:
 
 
 async def _query(lead: Lead, step: GateStep) -> OscError | None:
-    """The query runs read-only: a gate decides, it does not act."""
     assert step.sql is not None
     try:
-        async with lead.observer.transaction():
-            await run(lead.observer, "SET TRANSACTION READ ONLY", deadline_s=lead.settings.query_deadline_s)
-            row = await (await run(lead.observer, step.sql, deadline_s=lead.settings.query_deadline_s)).fetchone()
+        value = await one_value(lead.observer, step.sql, timeout_s=lead.settings.query_deadline_s)
     except psycopg.Error as error:
         return TryAgainLater(f"the gate {step.gate} could not be asked: {error.diag.message_primary or error}",
                              hint="a gate that cannot answer is closed; mend its query", facts={"gate": step.gate})  # fmt: skip
-    if row is not None and row[0] is True:
+    if value is True:
         return None
     return TryAgainLater(
         f"the gate {step.gate} says no: {step.sql}",
@@ -121,21 +116,12 @@ async def _query(lead: Lead, step: GateStep) -> OscError | None:
 
 async def _address(lead: Lead, step: GateStep) -> OscError | None:
     assert step.url is not None
-    answer = await anyio.to_thread.run_sync(_get, step.url, lead.settings.gate_http_timeout_s)
-    if answer == str(HTTPStatus.OK.value):
+    answer = await http_status(step.url, lead.settings.gate_http_timeout_s)
+    if answer == HTTPStatus.OK:
         return None
+    told = answer if isinstance(answer, int) else f"nothing ({answer})"
     return TryAgainLater(
-        f"the gate {step.gate} is closed: {step.url} answers {answer}",
+        f"the gate {step.gate} is closed: {without_secrets(step.url)} answers {told}",
         hint="it opens with status 200",
         facts={"gate": step.gate},
     )
-
-
-def _get(url: str, timeout_s: float) -> str:
-    try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as reply:  # the loader allows http and https only
-            return str(reply.status)
-    except urllib.error.HTTPError as error:
-        return str(error.code)
-    except (OSError, ValueError) as error:
-        return f"nothing ({type(error).__name__})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from osc.executor.throttle.signal import Reading, query, size
 from osc.pg.session import Connection
@@ -18,7 +19,9 @@ class WalRate:
     So the fill rests until the average is at the limit again, and goes at the limit on the whole.
     """
 
-    key: str = "max_wal_bytes_per_s"
+    key: ClassVar[str] = "max_wal_bytes_per_s"
+    name: ClassVar[str] = "max_wal_rate"
+    by_default: ClassVar[bool] = False
     _mark: tuple[float, int] | None = None
 
     async def read(self, conn: Connection, limit: float, now_s: float) -> list[Reading]:

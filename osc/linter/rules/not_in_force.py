@@ -16,7 +16,7 @@ WHY = "Whoever writes a limit relies on it; one that nobody keeps is worse than 
 
 NOT_YET = {
     "backfill": (
-        "parallel", "walk", "waves", "pause_when",
+        "parallel", "walk", "waves",
     ),
     "switch": ("per_table",),
 }  # fmt: skip
