@@ -61,6 +61,14 @@ class Settings:
     batch_rows_min: int = 1
     batch_rows_max: int = 20_000
     batch_target_ms: int = 100
+    walk: str = "auto"
+    waves: int | str = "auto"
+    lanes: int | str = 1
+    """How a table is walked where neither the plan nor an operator says so."""
+    slice_blocks_min: int = 1_024
+    """A slice is at least so long (8 MB): shorter ones begin and end more often than they help lanes to share."""
+    worker_silent_s: float = 30.0
+    """A process that was not seen for so long walks its slices no more, and others take them."""
     skip_windows_first: int = 4
     """After a miss so many windows go with SKIP LOCKED before a plain one is tried again; doubled on each miss."""
     skip_windows_max: int = 256

@@ -78,6 +78,8 @@ def _facts(one: Standing, overview: Overview, *, whole: bool) -> Iterator[tuple[
             yield "", one.step.id
     if one.progress is not None:
         yield "progress", progress_text(one.progress)
+        if (engine := engine_text(one.progress)) and (whole or one.progress.waves_rest):
+            yield "", engine
     if one.waiting:
         yield "waiting", one.waiting
     for blocker in one.blockers[:BLOCKERS_MAX]:
@@ -103,6 +105,9 @@ def _about(one: Standing) -> Iterator[tuple[str, str]]:
     yield "plan", ", ".join(([f"owner {one.owner}"] if one.owner else []) + told)
 
 
+WALKS = {"keyset": "along the key", "blocks": "through the blocks"}
+
+
 def progress_text(progress: Progress) -> str:
     """Return ``45 %, 451,000 of about 1,000,000 rows, 52,000/s on average, about 11 s left``."""
     parts = []
@@ -119,6 +124,21 @@ def progress_text(progress: Progress) -> str:
         for number, word in ((progress.skipped, "locked, visited again"), (progress.poison, "cannot be filled"))
         if number
     ]
+    return ", ".join(parts)
+
+
+def engine_text(progress: Progress) -> str:
+    """Return ``by blocks in 14 waves, 2 lanes, 85 % of the updates touched no index``; empty where nothing walks."""
+    if not progress.walk:
+        return ""
+    waves = f" in {progress.waves} waves" if (progress.waves or 1) > 1 else ""
+    if progress.waves_rest:
+        waves = ", waves rest: something keeps dead rows from being removed (long transactions, slots)"
+    parts = [f"{WALKS[progress.walk]}{waves}"]
+    if progress.lanes > 1:
+        parts.append(f"{progress.lanes} lanes")
+    if progress.hot_share is not None:
+        parts.append(f"{progress.hot_share:.0%} of the updates touched no index")
     return ", ".join(parts)
 
 

@@ -75,6 +75,8 @@ def _fold(plan: Plan, catalog: Catalog) -> Draft:
         objections = [
             _placed(one, path) for one in (*operation.objections(seen), *_made_here(operation, seen, catalog))
         ]
+        if plan.backfill.walk == "blocks":  # composition refuses what needs a key all the same
+            objections = [one for one in objections if one.code != "C120"]
         draft.findings += objections
         if any(one.severity is Severity.ERROR for one in objections):
             continue  # later operations are still asked, on the shape without this one

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from osc.catalog.effects import SetColumn
 from osc.errors import Finding, Severity
+from osc.operations.objections import unkeyed
 from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Leaving, Pair, Part
 from osc.operations.tokens import identifiers
 from osc.plan.phases import AckGate, RunStatement
@@ -177,10 +178,18 @@ def _rebuilt_at_switch(parts: Sequence[Part]) -> Iterator[Finding]:
 
 def _keys(catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
     """Fill and verification page by a key, under the same name and type before the switch and behind it."""
-    for pair in (part for part in parts if isinstance(part, Pair) and part.source is not None):
+    for pair in (part for part in parts if isinstance(part, Pair)):
         table = catalog.table(pair.table)
         key = table.paging_key() if table else None
-        if key is not None and pair.source in key.columns:
+        if table is not None and key is None and pair.keeps:
+            found = unkeyed(table)
+            yield Finding(
+                found.code,
+                f"{found.message}; what the fill overwrites is kept by it",
+                "add a primary key first",
+                path=("operations",),
+            )
+        if key is not None and pair.source is not None and pair.source in key.columns:
             yield Finding(
                 "C121",
                 f"{pair.table} can only be paged by {', '.join(filter(None, key.columns))}, which this plan changes",

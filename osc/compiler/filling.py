@@ -8,9 +8,10 @@ from typing import Literal
 
 from osc.compiler.sync import Moment, TablePairs
 from osc.names import literal, quote
-from osc.program import FillStep, Phase, VerifyStep
-from osc.sql import batch, putback, verification
+from osc.program import FillStep, Phase, VerifyStep, Walk
+from osc.sql import batch, putback, verification, verification_by_blocks
 from osc.sql.locks import Lock, TableLock
+from osc.sql.pages import ByBlock, ByKey, next_edge
 
 
 def steps(pairs: Sequence[TablePairs], phase: Phase) -> Iterator[FillStep | VerifyStep]:
@@ -22,27 +23,59 @@ def steps(pairs: Sequence[TablePairs], phase: Phase) -> Iterator[FillStep | Veri
 
 
 def _fill(table: TablePairs) -> FillStep:
-    filled, key = table.filled(), table.key
-    columns = tuple(pair.target for pair in table.pairs)
     guard = _trigger_stands(table)
     note = "Each batch is one statement and one transaction: fence, checkpoint and rows commit together."
+    along = _by_key(table, guard) if table.key else NO_WALK
     return FillStep(
         id=f"fill.{table.name.name}",
         phase=table.phase,
-        title=f"Fill {', '.join(columns)} of {table.name} in batches",
+        title=f"Fill {', '.join(pair.target for pair in table.pairs)} of {table.name} in batches",
         table=table.name,
-        key=key,
-        columns=columns,
-        batch=batch.plain(table.name, key, filled, guard=guard),
-        skipping=batch.skipping(table.name, key, filled, guard=guard),
-        revisit=batch.revisit(table.name, key, filled, guard=guard),
-        pass_over=batch.pass_over(table.name, key, guard=guard),
-        end=batch.end(table.name, key),
+        key=table.key,
+        columns=tuple(pair.target for pair in table.pairs),
+        batch=along.batch,
+        skipping=along.skipping,
+        revisit=along.revisit,
+        pass_over=along.pass_over,
+        end=along.end,
+        wave=along.wave,
+        next_edge=along.next_edge,
+        blocks=None if table.keeps else _by_blocks(table, guard),
         guard=guard,
         triggers=_triggers(table),
         put_back=_put_back(table) if table.keeps else None,
         locks=(TableLock(table=table.name, mode=Lock.ROW_EXCLUSIVE),),
         note=f"{note} {_kept(table)}" if table.keeps else note,
+    )
+
+
+NO_WALK = Walk(batch="", skipping="", revisit="", pass_over="", end="")
+"""Of a table without a key: it is walked by blocks only."""
+
+
+def _by_key(table: TablePairs, guard: str) -> Walk:
+    filled, page = table.filled(), ByKey(table.name, table.key)
+    return Walk(
+        batch=batch.plain(page, filled, guard=guard),
+        skipping=batch.skipping(page, filled, guard=guard),
+        revisit=batch.revisit(page, filled, guard=guard),
+        pass_over=batch.pass_over(page, guard=guard),
+        end=batch.end(page),
+        wave="" if table.keeps else batch.wave(page, filled, guard=guard),
+        next_edge="" if table.keeps else next_edge(page),
+    )
+
+
+def _by_blocks(table: TablePairs, guard: str) -> Walk:
+    filled, page = table.filled(), ByBlock(table.name, table.key)
+    return Walk(
+        batch=batch.plain(page, filled, guard=guard),
+        skipping=batch.skipping(page, filled, guard=guard),
+        revisit=batch.revisit(page, filled, guard=guard),
+        pass_over=batch.note_and_move(page, guard=guard),
+        end=batch.end_of_blocks(table.name),
+        wave=batch.wave(page, filled, guard=guard),
+        unfilled=batch.unfilled(page, [pair.target for pair in table.pairs]),
     )
 
 
@@ -127,17 +160,19 @@ def _verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) ->
             compared = tuple(one for one in compared if one.source is not None)
         if not compared:
             continue
+        pages = verification if key else verification_by_blocks
         step = VerifyStep(
             id=f"verify.{table.name.name}",
             phase=phase,
             title=f"Verify that every row of {table.name} is in step",
             table=table.name,
             key=key,
-            count=verification.count(table.name, key, compared),
-            sample=verification.sample(table.name, key, compared),
-            count_going_on=verification.count(table.name, key, compared, lost) if is_behind else "",
-            sample_going_on=verification.sample(table.name, key, compared, lost) if is_behind else "",
-            next_key=verification.next_key(table.name, key),
+            count=pages.count(table.name, key, compared),
+            sample=pages.sample(table.name, key, compared),
+            count_going_on=pages.count(table.name, key, compared, lost) if is_behind else "",
+            sample_going_on=pages.sample(table.name, key, compared, lost) if is_behind else "",
+            next_key=pages.next_key(table.name, key),
+            ranged=True,
             columns=tuple(quote(one.target) for one in compared),
             locks=(TableLock(table=table.name, mode=Lock.ACCESS_SHARE),),
         )

@@ -100,8 +100,10 @@ class TablePairs:
 
     @property
     def key(self) -> tuple[KeyColumn, ...]:
+        """What the table is paged by; empty where it has no key and is walked by blocks."""
         index = self.table.paging_key()
-        assert index is not None  # an objection otherwise
+        if index is None:
+            return ()
         columns = [self.table.column(name or "") for name in index.columns]
         collations = index.collations or (None,) * len(columns)
         return tuple(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+import anyio
+
 from osc.clock import Clock, SystemClock
 from osc.errors import LeaseLost, TryAgainLater
 from osc.executor import keeping
@@ -151,6 +153,7 @@ class Lead:
     gone: frozenset[QName] = frozenset()
     """On the way back: tables that somebody dropped, so that nothing of theirs is left to undo."""
     lost: LeaseLost | None = None
+    _turn: anyio.Lock = field(default_factory=anyio.Lock)
     wished: tuple[str, Phase | None] | None = None
     """Direction and target the runner is working on; when the row says otherwise, ``may_go_on`` raises Redirected."""
 
@@ -175,8 +178,9 @@ class Lead:
         return f"{self.executor.kind} {socket.gethostname()}:{os.getpid()}"
 
     async def ask(self, work: Awaitable[T]) -> T:
-        """Await one exchange on the control session, with its deadline."""
-        return await within(self.control, self.settings.reply_deadline_s, work)
+        """Await one exchange on the control session, with its deadline; several lanes take turns."""
+        async with self._turn:
+            return await within(self.control, self.settings.reply_deadline_s, work)
 
     async def record(self, conn: Connection) -> None:
         """Record the backend of ``conn`` before it works, so that a successor can end it (F03)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from osc.errors import Conflict
+from osc.executor.backfill.inspection import inspect
 from osc.executor.handlers import verify
 from osc.executor.lead import Lead
 from osc.program import FillStep, Phase, VerifyStep
@@ -41,7 +42,7 @@ async def verify_now(lead: Lead, phase: Phase) -> None:
 
 async def _verify(lead: Lead, step: VerifyStep) -> None:
     lead.report("step", step.title, phase=str(step.phase), step=step.id)
-    verify.refuse_mismatches(lead, step, await verify.verify(lead, step))
+    verify.refuse_mismatches(lead, step, await inspect(lead, step))
 
 
 def verify_steps(lead: Lead, phase: Phase) -> list[VerifyStep]:

@@ -80,15 +80,20 @@ def replaceable(catalog: Catalog, new: Replacement) -> list[Finding]:
     return [*found, taken] if taken is not None else found
 
 
+def unkeyed(table: Table) -> Finding:
+    """Return what is said of a table whose rows cannot be told apart."""
+    return Finding(
+        "C120",
+        f"table {table.name} has no usable unique key: unique, valid, immediate, not partial, not null",
+        "add a primary key first; or, where nothing is kept of its rows, say backfill: {walk: blocks}",
+        path=("table",),
+    )
+
+
 def pairable(table: Table) -> Iterator[Finding]:
     """Yield what forbids a sync trigger and a keyset fill on ``table``."""
     if table.paging_key() is None:
-        yield Finding(
-            "C120",
-            f"table {table.name} has no usable unique key: unique, valid, immediate, not partial, not null",
-            "add a primary key first",
-            path=("table",),
-        )
+        yield unkeyed(table)
     if table.column_numbers_used + 2 > COLUMNS_MAX:
         yield Finding(
             "C245",

@@ -24,6 +24,10 @@ def _share(share: Any) -> float:
     return float(share.share)
 
 
+def _as_is(value: Any) -> object:
+    return value
+
+
 def _names(choice: Any) -> dict[str, list[str]]:
     return {"include": list(choice.include), "exclude": list(choice.exclude)}
 
@@ -45,6 +49,9 @@ def _hours(hours: Hours) -> dict[str, object]:
 STORED: dict[str, tuple[str, Form]] = {
     "batch_target": ("batch_target_ms", _ms),
     "speed": ("speed", _share),
+    "parallel": ("parallel", _as_is),
+    "walk": ("walk", _as_is),
+    "waves": ("waves", _as_is),
     "hours": ("hours", _hours),
     "max_replica_lag": ("max_replica_lag_ms", _ms),
     "max_replica_lag_bytes": ("max_replica_lag_bytes", _bytes),
@@ -65,7 +72,7 @@ STORED: dict[str, tuple[str, Form]] = {
 }
 """``hours`` is a gate too, which only the plan sets; here it is when a fill that has begun may go on."""
 
-ALWAYS = frozenset({"batch_target", "speed"})
+ALWAYS = frozenset({"batch_target", "speed", "parallel", "walk", "waves"})
 """There is no fill without these, so they cannot be ``none``."""
 
 

@@ -182,9 +182,14 @@ class BackfillSettings(PhaseSettings):
     batch_target: Annotated[Duration, Between("10ms", "2s")] | None = None
     """Time one batch should take."""
     parallel: Annotated[int | Literal["auto"], Whole(1, 64, ("auto",))] | None = None
-    """Lanes that walk at the same time."""
+    """Lanes that walk at the same time, 1 where nothing is written; `auto` adds lanes while no limit is near and each makes
+    the fill faster. With more than one, every `osc worker` that does not lead the change adds as many of its own."""
     walk: Literal["keyset", "blocks", "auto"] | None = None
+    """`keyset` walks along the key, `blocks` through the heap; `auto` takes the key where the heap follows it. In force when
+    the walk begins."""
     waves: Annotated[int | Literal["auto"], Whole(1, 64, ("auto",))] | None = None
+    """Shares of each block that are filled one after the other, so that most updates find room in it and touch no index;
+    `auto` counts indexes, rows and free room. In force for a lane's next slice."""
     speed: Share | None = None
     """Share of the time spent working; the rest is rest."""
     triggers: Literal["refuse", "fire", "skip"] | None = None

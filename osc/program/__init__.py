@@ -17,9 +17,11 @@ from osc.program.steps import (
     SwitchStep,
     ValidateStep,
     VerifyStep,
+    Walk,
 )
 
 __all__ = [
     "AnalyzeStep", "DdlStep", "DropIndexStep", "Duration", "FillStep", "ForgetStep", "Gate", "GateStep", "IndexStep",
     "Phase", "PhaseProgram", "Probe", "ProbeStep", "Program", "Proof", "SqlStep", "Step", "SwitchStep", "ValidateStep", "VerifyStep",
+    "Walk",
 ]  # fmt: skip

@@ -92,16 +92,34 @@ class DropIndexStep(_Step):
     name: str
 
 
-class FillStep(_Step):
-    """Fill target columns in keyset batches, one statement a batch.
+class Walk(Value):
+    """The statements of a fill along one way through the table.
 
     ``batch`` is the plain statement, ``skipping`` the one with FOR NO KEY UPDATE SKIP LOCKED that records what it
-    skipped, ``pass_over`` moves the cursor over a poison row and records it. Parameters: ``$1`` lo and
-    ``$2`` hi (text arrays or NULL for unbounded; exclusive, inclusive), ``$3`` limit, ``$4`` slice, ``$5`` epoch,
-    ``$6`` seq; ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and ``$8``. They
-    answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused or out of
-    sequence. ``end`` gives the fixed upper bound: the last key once triggers are live.
+    skipped, ``pass_over`` moves the cursor over what cannot be filled and records it. Parameters: ``$1`` lo and ``$2`` hi
+    (text arrays or NULL for unbounded; exclusive, inclusive), ``$3`` limit in the walk's units, ``$4`` slice, ``$5``
+    epoch, ``$6`` seq; ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and
+    ``$8``. They answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused
+    or out of sequence. ``wave`` fills share ``$3`` of ``$7`` of a window and answers ``filled``, its cost, and ``hot``.
+    ``end`` gives the fixed upper bound: the last position once triggers are live.
     """
+
+    batch: str
+    skipping: str
+    revisit: str
+    """Visits a skipped window again."""
+    pass_over: str
+    end: str
+    wave: str = ""
+    """Empty where nothing may be filled ahead of the checkpoint."""
+    next_edge: str = ""
+    """The position ``$3`` units behind ``$1``, up to ``$2``; empty where positions can be counted."""
+    unfilled: str = ""
+    """Place and key of the rows of a window (``$1`` to ``$2``, both included) that are still to be filled, evaluating nothing."""
+
+
+class FillStep(_Step):
+    """Fill target columns in batches, one statement a batch, along its key or through its blocks (see ``Walk``)."""
 
     kind: Literal["fill"] = "fill"
     table: QName
@@ -111,9 +129,12 @@ class FillStep(_Step):
     batch: str
     skipping: str
     revisit: str
-    """Visits a skipped window again."""
     pass_over: str
     end: str
+    wave: str = ""
+    next_edge: str = ""
+    blocks: Walk | None = None
+    """The walk through the blocks of the heap; none where a row must be named by its key."""
     guard: str = "true"
     """The condition each batch proves: the sync trigger stands and fires."""
     triggers: Literal["refuse", "fire", "skip"] = "refuse"
@@ -125,13 +146,24 @@ class FillStep(_Step):
     paged by what was kept. Its ``end`` is empty: nothing is added to it meanwhile."""
     duration: Duration = Duration.FILL
 
+    def walk(self, name: str) -> Walk:
+        """Return the statements of the walk ``keyset`` or ``blocks``; raise ValueError where the table has no such walk."""
+        if name == "blocks":
+            if self.blocks is None:
+                raise ValueError(f"{self.id} has no walk by blocks")
+            return self.blocks
+        return Walk(
+            batch=self.batch, skipping=self.skipping, revisit=self.revisit, pass_over=self.pass_over, end=self.end,
+            wave=self.wave, next_edge=self.next_edge, unfilled=self.unfilled,
+        )  # fmt: skip
+
 
 class VerifyStep(_Step):
     """Count rows that are not in step, by ranges, without locks.
 
     ``count`` returns one row (``rows``, ``mismatches``, ``last`` key as text array or NULL at the end) for the page
-    of ``$2`` rows after ``$1``; ``sample`` returns keys (text arrays) of rows not in step in the same page, ``$3`` of
-    them at most.
+    of ``$2`` rows (blocks, where there is no key) after ``$1`` and up to ``$3``; ``sample`` returns keys (text arrays) of
+    rows not in step in the same page, ``$4`` of them at most.
     """
 
     kind: Literal["verify"] = "verify"
@@ -140,7 +172,9 @@ class VerifyStep(_Step):
     count: str
     sample: str
     next_key: str
-    """The first key behind ``$1``, to step over a row whose expression raises."""
+    """The first key behind ``$1``, up to ``$2``, to step over a row whose expression raises."""
+    ranged: bool = False
+    """Whether the statements know an upper bound. Those of earlier versions do not, and ``sample`` has the number as ``$3``."""
     count_going_on: str = ""
     sample_going_on: str = ""
     """In contract: the same for what would be lost once the old columns are gone. A row out of step for any other reason

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from osc.names import QName, quote
+from osc.names import QName, literal, quote
 from osc.sql import keeping, keyset
 from osc.sql.filled import Filled
-from osc.sql.keyset import KeyColumn
+from osc.sql.pages import ByKey, Page, filenode
 
 NOT_PAUSED = "NOT osc.is_paused(s.change)"
 """Read from the statement's snapshot and never locked: a pause commits at once, whatever is in flight (I20)."""
+FENCED = "s.slice = $4 AND s.epoch = $5 AND s.seq = $6"
+"""What makes a zombie's and a lost reply's statement find nothing (I17, I19)."""
 
 PLAIN_COLUMNS = 5
 """What a batch returns without its cost: cursor, finished, rows, filled, skipped."""
@@ -31,47 +33,49 @@ meanwhile, which is at least what it wrote itself. Counting its own alone takes 
 
 __all__ = [
     "COST",
+    "FENCED",
     "NAME_POISON",
     "PLAIN_COLUMNS",
     "Filled",
     "end",
+    "end_of_blocks",
+    "note_and_move",
     "pass_over",
     "plain",
     "revisit",
     "skipping",
     "unfilled",
+    "wave",
 ]
 
 
-def plain(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
+def plain(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     """Return the batch that waits (shortly) for locked rows.
 
     The values are computed by the UPDATE itself from the row version it locked; a value read beforehand could be
     older than a write of the application (S10, F51). Where values are kept the rows are locked first, because only
     the locked version tells which columns were NULL.
     """
-    me = quote(table.name)
-    done = _locked_and_kept(table, key, filled, _window(key, me)) if _keeps(filled) else _filled(table, key, filled)
-    return f"""WITH {bounds(table.sql, key, me, only=True)},
+    window = _window(page)
+    done = _locked_and_kept(page, filled, window) if _keeps(filled) else _filled(page, filled, window)
+    return f"""WITH {page.edge()},
 moved AS (
-{move_slice(guard)}
+{move_slice(_guarded(page, guard), _hot_before(page, filled))}
 ), {done}
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
-       {COST}
+       {COST}{_hot(page, filled)}
 FROM moved"""
 
 
-def skipping(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
+def skipping(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     """Return the batch that never waits for a row: what is locked is left, and the window is noted in the same statement.
 
     A noted window is visited again before anything is called complete (I8).
     """
-    me = quote(table.name)
-    window = _window(key, me)
-    return f"""WITH {bounds(table.sql, key, me, only=True)},
+    return f"""WITH {page.edge()},
 moved AS (
-{move_slice(guard)}
-), {_locked_and_filled(table, key, filled, window)},
+{move_slice(_guarded(page, guard))}
+), {_locked_and_filled(page, filled, _window(page))},
 noted AS (
     INSERT INTO osc.skipped (change, step, slice, lo, hi, rows)
     SELECT moved.change, moved.step, moved.slice, {keyset.LO}, moved.cursor, missed.rows
@@ -85,25 +89,51 @@ SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) A
 FROM moved"""
 
 
-def revisit(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], *, guard: str = "true") -> str:
+def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
+    """Return the statement that fills one of ``$7`` equal shares of the window from ``$1`` to ``$2``, number ``$3``.
+
+    A share is every ``$7``-th place of each block: so each wave writes into the room that the dead rows of the one
+    before it left in the very same block, and touches no index (HOT). It runs ahead of the checkpoint, which the batch
+    that ends the window moves: whatever a wave left out, or wrote twice in vain, that batch puts right.
+
+    It answers how many rows it filled, its cost, and how many of its updates were HOT (NULL where nobody counts).
+    """
+    me = quote(page.table.name)
+    share = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5) % $7::integer = $3::integer"
+    within = f"{keyset.after(page.place, me)}\n      AND {keyset.up_to(page.place, me)}"
+    window = f"{within}\n      AND {share}\n      AND EXISTS (SELECT FROM moved)"
+    return f"""WITH moved AS (
+    UPDATE osc.slice AS s
+    SET seq = s.seq + 1, batches = s.batches + 1
+    WHERE {FENCED} AND NOT s.finished
+      AND {_guarded(page, guard)}
+      AND {NOT_PAUSED}
+    RETURNING s.slice, pg_catalog.pg_current_wal_insert_lsn() AS lsn{_hot_before(page, filled)}
+), {_filled(page, filled, window)}
+SELECT (SELECT count(*) FROM filled) AS filled,
+       {COST}{_hot(page, filled)}
+FROM moved"""
+
+
+def revisit(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     """Return the statement that visits a window again, both ends included; its note goes when nothing was left any more.
 
     ``$7`` is the note, or 0 for a window that has none (a poison row, a row that verification sent back). With a note
     the rows that were named as poison are passed by: CASE, because AND promises no order and their ``up`` raises.
     """
-    me = quote(table.name)
-    window = f"{keyset.from_(key, me)}\n      AND {keyset.up_to(key, me)}\n      AND EXISTS (SELECT FROM moved)"
+    me, place = quote(page.table.name), page.place
+    window = f"{keyset.from_(place, me)}\n      AND {keyset.up_to(place, me)}\n      AND EXISTS (SELECT FROM moved)"
     needs_work = (
-        f"CASE WHEN $7::bigint > 0 AND {_named(key, me)} THEN false\n           ELSE {_needs_work(filled, me)} END"
+        f"CASE WHEN $7::bigint > 0 AND {_named(page, me)} THEN false\n           ELSE {_needs_work(filled, me)} END"
     )
     return f"""WITH moved AS (
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1
-    WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6
-      AND {guard}
+    WHERE {FENCED}
+      AND {_guarded(page, guard)}
       AND {NOT_PAUSED}
     RETURNING s.change, s.step, s.slice
-), {_locked_and_filled(table, key, filled, window, needs_work)},
+), {_locked_and_filled(page, filled, window, needs_work)},
 gone AS (
     DELETE FROM osc.skipped AS k
     WHERE k.skipped = $7 AND EXISTS (SELECT FROM moved) AND (SELECT rows FROM missed) = 0
@@ -113,13 +143,17 @@ SELECT (SELECT count(*) FROM filled) AS filled, (SELECT rows FROM missed) AS ski
 FROM moved"""
 
 
-def unfilled(table: QName, key: Sequence[KeyColumn], targets: Sequence[str]) -> str:
-    """Return the query for the keys of a window in which a column is NULL, both ends included; evaluates no ``up``."""
-    me = quote(table.name)
+def unfilled(page: Page, targets: Sequence[str]) -> str:
+    """Return the query for the rows of a window in which a column is NULL, both ends included; evaluates no ``up``.
+
+    Each has its place in the walk, and the key it is named by.
+    """
+    me, place = quote(page.table.name), page.place
     empty = " OR ".join(f"{me}.{quote(target)} IS NULL" for target in targets)
     return (
-        f"SELECT {keyset.as_cursor(key, me)} AS key FROM ONLY {table.sql} AS {me}\n"
-        f"WHERE {keyset.from_(key, me)} AND {keyset.up_to(key, me)} AND ({empty})\nORDER BY {keyset.order(key, me)}"
+        f"SELECT {keyset.as_cursor(place, me)} AS place, {keyset.as_cursor(page.key or place, me)} AS key\n"
+        f"FROM ONLY {page.table.sql} AS {me}\n"
+        f"WHERE {keyset.from_(place, me)} AND {keyset.up_to(place, me)} AND ({empty})\nORDER BY {keyset.order(place, me)}"
     )
 
 
@@ -147,116 +181,148 @@ NAME_PASSED = """named AS (
 )"""
 
 
-def pass_over(table: QName, key: Sequence[KeyColumn], *, guard: str = "true") -> str:
+def pass_over(page: ByKey, *, guard: str = "true") -> str:
     """Return the statement that moves the cursor over one poison row and names it; nothing else is touched.
 
     ``$7`` is the SQLSTATE, ``$8`` the message.
     """
-    me = quote(table.name)
-    return f"""WITH {bounds(table.sql, key, me, only=True)},
+    return f"""WITH {page.edge()},
 moved AS (
-{move_slice(guard)}
+{move_slice(_guarded(page, guard))}
 ), {NAME_PASSED}
 SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, 0::bigint AS skipped
 FROM moved"""
 
 
-def end(table: QName, key: Sequence[KeyColumn]) -> str:
+def note_and_move(page: Page, *, guard: str = "true") -> str:
+    """Return the statement that moves the cursor over a window and notes it for another visit; no row is touched."""
+    return f"""WITH {page.edge()},
+moved AS (
+{move_slice(_guarded(page, guard))}
+), noted AS (
+    INSERT INTO osc.skipped (change, step, slice, lo, hi, rows)
+    SELECT moved.change, moved.step, moved.slice, {keyset.LO}, moved.cursor, moved.rows
+    FROM moved
+    WHERE moved.rows > 0
+    RETURNING rows
+)
+SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, coalesce((SELECT rows FROM noted), 0) AS skipped
+FROM moved"""
+
+
+def end(page: ByKey) -> str:
     """Return the query for the last key there is, as a cursor; no row for an empty table."""
-    me = quote(table.name)
+    me = quote(page.table.name)
     return (
-        f"SELECT {keyset.as_cursor(key, me)} AS cursor FROM ONLY {table.sql} AS {me}\n"
-        f"ORDER BY {keyset.order(key, me, descending=True)} LIMIT 1"
+        f"SELECT {keyset.as_cursor(page.key, me)} AS cursor FROM ONLY {page.table.sql} AS {me}\n"
+        f"ORDER BY {keyset.order(page.key, me, descending=True)} LIMIT 1"
     )
 
 
-def bounds(relation: str, key: Sequence[KeyColumn], alias: str, *, only: bool, condition: str = "") -> str:
-    """Return the page behind the cursor, found without locking, and its edge: the last key and how many rows."""
-    return f"""bounds AS MATERIALIZED (
-    SELECT {keyset.columns(key, alias)} FROM {"ONLY " if only else ""}{relation} AS {alias}
-    WHERE {condition}{keyset.after(key, alias)} AND {keyset.up_to(key, alias)}
-    ORDER BY {keyset.order(key, alias)} LIMIT $3
-), edge AS MATERIALIZED (
-    SELECT (SELECT {keyset.as_cursor(key, "b")} FROM bounds AS b
-            ORDER BY {keyset.order(key, "b", descending=True)} LIMIT 1) AS cursor,
-           (SELECT count(*) FROM bounds) AS rows, pg_catalog.pg_current_wal_insert_lsn() AS lsn
-)"""
+def end_of_blocks(table: QName) -> str:
+    """Return the query for the end of the heap, as a cursor, and for the file that it is in."""
+    relation = f"{literal(table.sql)}::pg_catalog.regclass"
+    size = f"pg_catalog.pg_relation_size({relation}) / pg_catalog.current_setting('block_size')::bigint"
+    return f"SELECT ARRAY[concat('(', {size}, ',0)')] AS cursor, {filenode(table)}::bigint AS filenode"
 
 
-def move_slice(guard: str) -> str:
+def move_slice(guard: str, and_also: str = "") -> str:
     """Return the one UPDATE of the slice row, which is fence, checkpoint and pause in one."""
     return f"""    UPDATE osc.slice AS s
-    SET cursor = coalesce(edge.cursor, s.cursor), seq = s.seq + 1, batches = s.batches + 1,
-        rows_seen = s.rows_seen + edge.rows, finished = edge.rows < $3
+    SET cursor = CASE WHEN edge.is_last THEN coalesce({keyset.HI}, edge.cursor, s.cursor) ELSE edge.cursor END,
+        seq = s.seq + 1, batches = s.batches + 1, rows_seen = s.rows_seen + edge.rows,
+        finished = edge.is_last AND {keyset.HI} IS NOT DISTINCT FROM s.hi
     FROM edge
-    WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished
+    WHERE {FENCED} AND NOT s.finished
       AND {guard}
       AND {NOT_PAUSED}
-    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn"""
+    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn{and_also}"""
 
 
-def _named(key: Sequence[KeyColumn], me: str) -> str:
+def _hot_before(page: Page, filled: Sequence[Filled]) -> str:
+    """Return the column of ``moved`` that says what was counted before: counts go on until the session reports them."""
+    return "" if _keeps(filled) else f", {_counted(page, 'hot_updated')} AS hot, {_counted(page, 'updated')} AS updated"
+
+
+def _hot(page: Page, filled: Sequence[Filled]) -> str:
+    """Return the column that counts the HOT updates of the statement; none where values are kept.
+
+    It stands behind the count of what was filled, which runs the update. NULL where nobody counts (track_counts = off).
+    """
+    if _keeps(filled):
+        return ""
+    return (
+        f",\n       CASE WHEN {_counted(page, 'updated')} > moved.updated\n"
+        f"            THEN {_counted(page, 'hot_updated')} - moved.hot END AS hot"
+    )
+
+
+def _counted(page: Page, what: str) -> str:
+    return f"pg_catalog.pg_stat_get_xact_tuples_{what}({literal(page.table.sql)}::pg_catalog.regclass)"
+
+
+def _guarded(page: Page, guard: str) -> str:
+    return " AND ".join(one for one in (guard, page.holds) if one != "true") or "true"
+
+
+def _named(page: Page, me: str) -> str:
     """Return the condition that a row was named as poison. It reads the slice and not ``moved``, which the server could
     not ask again when it looks anew at a row that changed (EvalPlanQual runs no UPDATE).
     """
     return (
         "EXISTS (SELECT FROM osc.poison AS p JOIN osc.slice AS z ON z.change = p.change AND z.step = p.step\n"
-        f"                 WHERE z.slice = $4 AND p.key = {keyset.as_cursor(key, me)})"
+        f"                 WHERE z.slice = $4 AND p.key = {keyset.as_cursor(page.key or page.place, me)})"
     )
 
 
-def _window(key: Sequence[KeyColumn], me: str) -> str:
-    return f"{keyset.after(key, me)}\n      AND {keyset.up_to_scalar(key, me, 'moved')}"
+def _window(page: Page) -> str:
+    me = quote(page.table.name)
+    return f"{keyset.after(page.place, me)}\n      AND {keyset.up_to_scalar(page.place, me, 'moved')}"
 
 
 def _keeps(filled: Sequence[Filled]) -> bool:
     return any(one.keeps for one in filled)
 
 
-def _filled(table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled]) -> str:
-    me = quote(table.name)
+def _filled(page: Page, filled: Sequence[Filled], window: str) -> str:
+    me = quote(page.table.name)
     return f"""filled AS (
-    UPDATE ONLY {table.sql} AS {me}
+    UPDATE ONLY {page.table.sql} AS {me}
     SET {_assignments(filled)}
-    WHERE {keyset.after(key, me)}
-      AND {keyset.up_to_scalar(key, me, "moved")}
+    WHERE {window}
       AND {_needs_work(filled, me)}
     RETURNING 1
 )"""
 
 
-def _locked_and_filled(
-    table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], window: str, needs_work: str = ""
-) -> str:
-    me = quote(table.name)
+def _locked_and_filled(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:
+    me = quote(page.table.name)
     needs_work = needs_work or _needs_work(filled, me)
-    keys = ", ".join(f"osc_key_{n}" for n in range(1, len(key) + 1))
-    row = keyset.columns(key, me)
+    keys = ", ".join(f"osc_key_{n}" for n in range(1, len(page.place) + 1))
+    row = keyset.columns(page.place, me)
     if _keeps(filled):
-        first = _locked_and_kept(table, key, filled, window, needs_work, skip=True)
+        first = _locked_and_kept(page, filled, window, needs_work, skip=True)
     else:
-        first = f"""{_locked(table, key, window, needs_work, skip=True)}, filled AS (
-    UPDATE ONLY {table.sql} AS {me}
+        first = f"""{_locked(page, window, needs_work, skip=True)}, filled AS (
+    UPDATE ONLY {page.table.sql} AS {me}
     SET {_assignments(filled)}
     WHERE ({row}) IN (SELECT {keys} FROM locked)
       AND {needs_work}
     RETURNING 1
 )"""
     return f"""{first}, missed AS (
-    SELECT count(*) AS rows FROM ONLY {table.sql} AS {me}
+    SELECT count(*) AS rows FROM ONLY {page.table.sql} AS {me}
     WHERE {window}
       AND {needs_work}
       AND ({row}) NOT IN (SELECT {keys} FROM locked)
 )"""
 
 
-def _locked(
-    table: QName, key: Sequence[KeyColumn], window: str, needs_work: str, *, skip: bool, and_also: str = ""
-) -> str:
-    me = quote(table.name)
-    names = ", ".join(f"{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(key, 1))
+def _locked(page: Page, window: str, needs_work: str, *, skip: bool, and_also: str = "") -> str:
+    me = quote(page.table.name)
+    names = ", ".join(f"{me}.{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(page.place, 1))
     return f"""locked AS MATERIALIZED (
-    SELECT {names}{and_also} FROM ONLY {table.sql} AS {me}
+    SELECT {names}{and_also} FROM ONLY {page.table.sql} AS {me}
     WHERE {window}
       AND {needs_work}
     {"FOR NO KEY UPDATE SKIP LOCKED" if skip else "FOR NO KEY UPDATE"}
@@ -264,15 +330,14 @@ def _locked(
 
 
 def _locked_and_kept(
-    table: QName, key: Sequence[KeyColumn], filled: Sequence[Filled], window: str, needs_work: str = "",
-    *, skip: bool = False,
-) -> str:  # fmt: skip
+    page: Page, filled: Sequence[Filled], window: str, needs_work: str = "", *, skip: bool = False
+) -> str:
     """Lock, fill and keep: the row's key and what was written go into osc.kept in this very statement."""
-    me = quote(table.name)
+    me, key = quote(page.table.name), page.key
     needs_work = needs_work or _needs_work(filled, me)
     same_row = " AND ".join(f"{me}.{quote(column.name)} = osc_locked.osc_key_{n}" for n, column in enumerate(key, 1))
-    return f"""{_locked(table, key, window, needs_work, skip=skip, and_also=keeping.empty(filled, me))}, filled AS (
-    UPDATE ONLY {table.sql} AS {me}
+    return f"""{_locked(page, window, needs_work, skip=skip, and_also=keeping.empty(filled, me))}, filled AS (
+    UPDATE ONLY {page.table.sql} AS {me}
     SET {_assignments(filled)}
     FROM locked AS osc_locked
     WHERE {same_row}

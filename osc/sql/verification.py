@@ -81,13 +81,13 @@ Condition: TypeAlias = Callable[[Sequence[Compared], str], str]
 
 
 def count(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step) -> str:
-    """Return the count over the page of ``$2`` rows behind ``$1``: rows, mismatches, last key (NULL: no row)."""
+    """Return the count over the page of ``$2`` rows behind ``$1``, up to ``$3``: rows, mismatches, last key (NULL: no row)."""
     me = quote(table.name)
     names = ", ".join(f"{quote(column.name)}" for column in key)
     return f"""WITH page AS MATERIALIZED (
     SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
     FROM ONLY {table.sql} AS {me}
-    WHERE {keyset.after(key, me)}
+    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me, "$3::text[]")}
     ORDER BY {keyset.order(key, me)} LIMIT $2
 )
 SELECT count(*) AS rows, count(*) FILTER (WHERE p.osc_out) AS mismatches,
@@ -99,22 +99,22 @@ FROM page AS p"""
 def sample(
     table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step
 ) -> str:
-    """Return the query for keys out of step in the same page, ``$3`` of them at most."""
+    """Return the query for keys out of step in the same page, ``$4`` of them at most."""
     me = quote(table.name)
     return f"""SELECT {keyset.as_cursor(key, "p")} AS key
 FROM (
     SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
     FROM ONLY {table.sql} AS {me}
-    WHERE {keyset.after(key, me)}
+    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me, "$3::text[]")}
     ORDER BY {keyset.order(key, me)} LIMIT $2
 ) AS p
-WHERE p.osc_out LIMIT $3"""
+WHERE p.osc_out LIMIT $4"""
 
 
 def next_key(table: QName, key: Sequence[KeyColumn]) -> str:
-    """Return the query for the first key behind ``$1``, to step over a row whose expression raises."""
+    """Return the query for the first key behind ``$1``, up to ``$2``, to step over a row whose expression raises."""
     me = quote(table.name)
     return (
         f"SELECT {keyset.as_cursor(key, me)} AS key FROM ONLY {table.sql} AS {me}\n"
-        f"WHERE {keyset.after(key, me)} ORDER BY {keyset.order(key, me)} LIMIT 1"
+        f"WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me)} ORDER BY {keyset.order(key, me)} LIMIT 1"
     )

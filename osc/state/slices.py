@@ -32,9 +32,9 @@ _queries = Queries("slices.sql")
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A range of keys and how far it is walked. `epoch` counts its claims.
+    """A range of positions and how far it is walked. `epoch` counts its claims.
 
-    Batches prove it together with `seq`.
+    Batches prove it together with `seq`. Positions are keys, or blocks in the file `filenode` of the table (osc.sql.pages).
     """
 
     slice: int
@@ -44,7 +44,6 @@ class Slice:
     hi: Key | None
     cursor: Key | None
     seq: int
-    wave: int
     waves: int
     epoch: int
     owner: UUID | None
@@ -53,6 +52,8 @@ class Slice:
     rows_filled: int
     batches: int
     started_at: datetime
+    walk: str
+    filenode: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,14 @@ class Progress:
     slices: int
     slices_finished: int
     lanes: int
+    walk: str
+    waves: int | None
+    """Of the lanes that walk now."""
+    waves_rest: bool
+    """Whether they go without, because waves achieve nothing at the moment."""
+    rows_waved: int
+    """Updates that were counted, and how many of them were HOT."""
+    rows_hot: int
     rows_seen: int
     rows_filled: int
     batches: int
@@ -101,15 +110,18 @@ class Progress:
 
 async def create(
     conn: AsyncConnection[Any], change: int, step: str, bounds: Sequence[tuple[Key | None, Key | None]],
-    epoch: int, *, waves: int = 1,
+    epoch: int, *, filenode: int | None = None,
 ) -> list[Slice]:  # fmt: skip
     """Return the slices of a step, made from `bounds` unless it has some already.
 
-    Bounds are exclusive and inclusive, None is unbounded. `epoch` is the change's; the slices begin at epoch
-    0, unclaimed. Raises LeaseLost if `epoch` does not lead and no slice is there.
+    Bounds are exclusive and inclusive, None is unbounded; with `filenode` they are blocks in that file. `epoch` is the
+    change's; the slices begin at epoch 0, unclaimed. Raises LeaseLost if `epoch` does not lead and no slice is there.
     """
     await failpoint("slices.before")
-    await _queries.run(conn, "create", change=change, step=step, bounds=Jsonb(list(bounds)), epoch=epoch, waves=waves)
+    walk = "keyset" if filenode is None else "blocks"
+    await _queries.run(
+        conn, "create", change=change, step=step, bounds=Jsonb(list(bounds)), epoch=epoch, walk=walk, filenode=filenode
+    )
     await failpoint("slices.after")
     found = await of_step(conn, change, step)
     if bounds and not found:
@@ -144,9 +156,49 @@ async def claim(conn: AsyncConnection[Any], slice: Slice, owner: UUID) -> Slice 
     return None if row is None else Slice(**row)
 
 
-async def add_filled(conn: AsyncConnection[Any], slice: Slice, rows: int) -> None:
-    """Count rows that batches filled, for display; does nothing under an old epoch."""
-    await _queries.one(conn, "add_filled", slice=slice.slice, epoch=slice.epoch, rows=rows)
+async def claim_next(
+    conn: AsyncConnection[Any], change: int, step: str, owner: UUID, *, mine: Sequence[int], silent_s: float
+) -> Slice | None:
+    """Claim the first slice of a step that nobody walks and that is not done with; None if there is none now.
+
+    `mine` are those that this process walks already. Who was not seen for `silent_s` seconds walks no more.
+    """
+    await failpoint("claim.before")
+    row = await _queries.one(
+        conn, "claim_next", change=change, step=step, owner=owner, mine=list(mine), silent_s=float(silent_s)
+    )
+    await failpoint("claim.after")
+    return None if row is None else Slice(**row)
+
+
+async def is_open(conn: AsyncConnection[Any], change: int, step: str) -> bool:
+    """Return whether a slice of the step is not walked to its end, or has windows to visit again; only reads."""
+    return bool(await _queries.value(conn, "is_open", change=change, step=step))
+
+
+async def let_go(conn: AsyncConnection[Any], slice: Slice) -> None:
+    """Leave the slice to whoever comes; does nothing under an old epoch."""
+    await _queries.one(conn, "let_go", slice=slice.slice, epoch=slice.epoch)
+
+
+async def add_filled(
+    conn: AsyncConnection[Any],
+    slice: Slice,
+    rows: int,
+    *,
+    waved: int = 0,
+    hot: int = 0,
+    waves: int = 1,
+    rest: bool = False,
+) -> None:
+    """Count rows that batches filled, for display; does nothing under an old epoch.
+
+    Of `waved` updates that were looked at `hot` were HOT; so many `waves` are in force now, or none while they `rest`.
+    """
+    await _queries.one(
+        conn, "add_filled", slice=slice.slice, epoch=slice.epoch, rows=rows, waved=waved, hot=hot, waves=waves,
+        rest=rest,
+    )  # fmt: skip
 
 
 async def finish(conn: AsyncConnection[Any], slice: Slice) -> None:

@@ -14,6 +14,7 @@ from psycopg import AsyncRawCursor
 from osc.errors import Finding
 from osc.program import FillStep, Phase
 from osc.sql import keyset
+from osc.sql.pages import CTID
 from osc.state import changes, events, journal, slices, transitions
 from osc.state.queries import Queries
 from osc.state.refusals import LOOK, DamagedState
@@ -144,7 +145,8 @@ async def _checkpoints(conn: AsyncConnection[Any], change: Change, program: Prog
                 continue
             try:
                 async with conn.transaction(), AsyncRawCursor(conn) as cursor:
-                    await cursor.execute(keyset.is_within(step.key), [piece.lo, piece.cursor, piece.hi])
+                    key = CTID if piece.walk == "blocks" else step.key
+                    await cursor.execute(keyset.is_within(key), [piece.lo, piece.cursor, piece.hi])
                     row = await cursor.fetchone()
             except psycopg.DataError:
                 row = None

@@ -39,10 +39,34 @@ class Verification:
     """Whether the sync triggers have stood since the pass began: where one was off, the verdict proves nothing."""
 
 
-async def begin(conn: AsyncConnection[Any], change: int, step: str, epoch: int) -> int:
+Range = tuple[list[str] | None, list[str] | None, int | None]
+"""Bounds (exclusive, inclusive) and how many rows were looked at; None as long as it was not seen to be clean."""
+
+
+async def unfinished(
+    conn: AsyncConnection[Any], change: int, step: str, digest: str, *, fresh_s: float
+) -> tuple[int, list[Range]] | None:
+    """Return number and ranges of a pass that was broken off less than `fresh_s` after its begin; only reads.
+
+    None where there is none, where it asked another thing (`digest`), or a sync trigger was off meanwhile.
+    """
+    row = await _queries.one(conn, "unfinished", change=change, step=step, digest=digest, fresh_s=float(fresh_s))
+    return None if row is None else (row["verification"], [(lo, hi, rows) for lo, hi, rows in row["ranges"]])
+
+
+async def note_range(conn: AsyncConnection[Any], verification: int, n: int, rows: int) -> None:
+    """Note that all `rows` of the pass's range number `n` are in step."""
+    await _queries.one(conn, "note_range", verification=verification, n=n, rows=rows)
+
+
+async def begin(
+    conn: AsyncConnection[Any], change: int, step: str, epoch: int, *, ranges: Sequence[Range] = (), digest: str = ""
+) -> int:
     """Record that a pass begins and return its number; raise LeaseLost if `epoch` does not lead."""
     await failpoint("verdict.before")
-    number: int | None = await _queries.value(conn, "begin", change=change, step=step, epoch=epoch)
+    number: int | None = await _queries.value(
+        conn, "begin", change=change, step=step, epoch=epoch, ranges=Jsonb([list(one) for one in ranges]), digest=digest
+    )
     await failpoint("verdict.after")
     if number is None:
         await changes.refuse(conn, change, epoch, f"verify {step}")

@@ -4,9 +4,23 @@
 WITH leader AS MATERIALIZED (
     SELECT l.change FROM osc.lease AS l WHERE l.change = %(change)s AND l.epoch = %(epoch)s FOR SHARE
 )
-INSERT INTO osc.verification (change, step, triggers)
-SELECT leader.change, %(step)s, osc.triggers_mark(leader.change) FROM leader
+INSERT INTO osc.verification (change, step, triggers, ranges, digest)
+SELECT leader.change, %(step)s, osc.triggers_mark(leader.change), %(ranges)s, %(digest)s FROM leader
 RETURNING verification
+
+-- name: unfinished
+-- A pass that was broken off, asks the same, and has not been going on for so long that its first rows prove nothing.
+SELECT v.verification, v.ranges FROM osc.verification AS v
+ WHERE v.change = %(change)s AND v.step = %(step)s AND v.finished_at IS NULL AND v.digest = %(digest)s AND v.digest <> ''
+   AND v.triggers = osc.triggers_mark(v.change)
+   AND v.started_at > clock_timestamp() - make_interval(secs => %(fresh_s)s)
+ ORDER BY v.verification DESC LIMIT 1
+
+-- name: note_range
+-- Only clean ranges are noted: one with rows out of step is looked at again.
+UPDATE osc.verification AS v SET ranges = jsonb_set(v.ranges, ARRAY[%(n)s::text, '2'], to_jsonb(%(rows)s::bigint))
+ WHERE v.verification = %(verification)s AND v.finished_at IS NULL
+RETURNING v.verification
 
 -- name: finish
 -- A finished pass is never written again.

@@ -141,9 +141,11 @@ def _progress(status: ChangeStatus, program: Program | None) -> Progress | None:
     estimate = _rows_estimate(program, row.step)
     total = max(estimate, sums.rows_seen) if estimate else None
     left_s = (total - sums.rows_seen) / rate if total and rate else None
+    hot_share = round(sums.rows_hot / sums.rows_waved, 3) if sums.rows_waved else None
     return Progress(
-        row.step, "rows", sums.rows_seen, total, rate, left_s, sums.rows_filled, sums.rows_skipped, sums.rows_poison
-    )
+        row.step, "rows", sums.rows_seen, total, rate, left_s, sums.rows_filled, sums.rows_skipped, sums.rows_poison,
+        sums.lanes, sums.walk, sums.waves, sums.waves_rest, hot_share,
+    )  # fmt: skip
 
 
 def _rows_estimate(program: Program | None, step_id: str) -> int:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from osc.errors import Conflict, InvalidPlan, UsageError
 from osc.plan.document import read_document
 from osc.plan.pacing import ALWAYS, STORED, text
-from osc.plan.phases import PACING, BackfillSettings
+from osc.plan.phases import BackfillSettings
 from osc.plan.quantities import OFF
 from osc.plan.words import did_you_mean
 from osc.state import settings as knobs
@@ -56,11 +56,8 @@ async def set_knob(
 
 def _checked(key: str, value: str | None) -> tuple[str, str | None]:
     """Return key and value as the executor reads them; raise UsageError saying what is wrong."""
-    if key not in PACING and key not in STORED:
-        raise UsageError(f"{key!r} is no setting that can be changed live", hint=did_you_mean(key, sorted(STORED)))
     if key not in STORED:
-        hint = f"in force are: {', '.join(sorted(STORED))}"
-        raise UsageError(f"{key} has no effect in this version, so it cannot be set", hint=hint)
+        raise UsageError(f"{key!r} is no setting that can be changed live", hint=did_you_mean(key, sorted(STORED)))
     if value is None or (value == OFF and key not in ALWAYS):
         return STORED[key][0], value
     try:

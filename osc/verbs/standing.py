@@ -64,6 +64,13 @@ class Progress:
     filled: int = 0
     skipped: int = 0
     poison: int = 0
+    lanes: int = 0
+    walk: str = ""
+    waves: int | None = None
+    waves_rest: bool = False
+    """Whether the fill goes without waves, because something keeps dead rows from being removed."""
+    hot_share: float | None = None
+    """Of the updates so far: those that touched no index."""
 
     @property
     def share(self) -> float | None:

@@ -8,6 +8,7 @@ import psycopg
 
 from osc.errors import GateClosed, NotPrimary, OscError, TryAgainLater, Unreachable
 from osc.executor.explaining import mends_itself
+from osc.executor.helping import help_out
 from osc.executor.lead import Executor
 from osc.executor.reports import Report
 from osc.executor.runner import run_change
@@ -59,7 +60,8 @@ class _Turns:
 
     async def _take(self, change: Change) -> None:
         try:
-            await run_change(self.runner, change)
+            if await run_change(self.runner, change) is None:
+                await help_out(self.runner, change)
         except (GateClosed, TryAgainLater) as closed:
             self._tell(change, "waiting", closed)
             self._later(change)

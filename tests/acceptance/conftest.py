@@ -12,6 +12,7 @@ import pytest
 
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import PLAN, Bench
+from tests.acceptance.processes import quick
 from tests.model.conformance import explain_history
 
 Ends = dict[tuple[int, str, str], Any]
@@ -22,7 +23,7 @@ def bench(
     dsn: str, tmp_path: Path, schema_dump: Callable[[str], str], request: pytest.FixtureRequest
 ) -> Iterator[Bench]:
     """Give a bench with a filled table; afterwards the histories of its runs must be explained by the table of transitions."""
-    bench = Bench(dsn, tmp_path, schema_dump)
+    bench = Bench(dsn, tmp_path, schema_dump, settings=quick(request.node.nodeid))
     bench.fill_table()
     yield bench
     bench.close()

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,25 @@ QUICK = replace(
     lease_s=2.0, heartbeat_s=0.3, poll_s=0.05, worker_poll_s=0.1, index_poll_s=0.05,
     batch_rows_first=50, batch_rows_max=50, verify_rows=200,
     lock_retry_pause_first_s=0.05, lock_retry_pause_max_s=0.5, long_holder_poll_max_s=0.2, revisit_pause_s=0.05,
-    client_check_interval_ms=100,
+    client_check_interval_ms=100, slice_blocks_min=1,
 )  # fmt: skip
 """As in production but for waits: small batches make many of them, short polls make tests short."""
+
+ALONG_THE_KEY = replace(QUICK, walk="keyset", waves=1)
+"""For a story that counts batches or the rows behind the checkpoint: each batch moves it."""
+
+WALKS: tuple[tuple[str, int | str, int], ...] = (
+    ("keyset", 1, 1), ("blocks", 4, 1), ("keyset", 4, 2), ("blocks", 1, 2), ("auto", "auto", 1), ("blocks", 3, 3),
+    ("keyset", 2, 1),
+)  # fmt: skip
+"""Walk, waves and lanes of a fill: every story is told with one of them."""
+
+
+def quick(name: str, *, lanes_max: int = 3, base: Settings = QUICK) -> Settings:
+    """Return the settings of the story ``name``, with the walk that falls to it; it is the same each time."""
+    walk, waves, lanes = WALKS[zlib.crc32(name.encode()) % len(WALKS)]
+    return replace(base, walk=walk, waves=waves, lanes=min(lanes, lanes_max))
+
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(

@@ -7,6 +7,7 @@ import pytest
 from osc.errors import Conflict, Drift, Refused
 from osc.program import Phase
 from tests.acceptance.bench import Bench
+from tests.acceptance.processes import ALONG_THE_KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +62,7 @@ async def test_what_does_not_touch_the_plan_is_written_down_only(bench: Bench, w
 
 @pytest.mark.parametrize("statement", [DISABLE, DROP], ids=["disabled", "dropped"])
 async def test_the_fill_stops_within_a_batch_when_the_trigger_is_off(bench: Bench, statement: str) -> None:
+    bench.settings = ALONG_THE_KEY
     command = bench.command("apply", "batch.before=sleep:0.4@3", to="backfill")
     bench.until("SELECT sum(batches) >= 2 FROM osc.slice")
     bench.do(statement)

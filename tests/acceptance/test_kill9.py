@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -12,7 +13,9 @@ import pytest
 
 from osc.failpoints import PAIRS
 from osc.program import Phase
+from osc.settings import Settings
 from tests.acceptance.bench import ROWS, Bench
+from tests.acceptance.processes import ALONG_THE_KEY, QUICK, WALKS
 
 BOTH_SIDES = ("register", "transaction", "build", "rename", "drop_index", "scan", "batch")
 """Elsewhere "before" is where the point before it was "after"."""
@@ -25,6 +28,12 @@ LIVES_MAX = 60
 CONFLICT = 5
 
 
+def told(walk: int) -> Settings:
+    """Return the settings of one of the walks."""
+    name, waves, lanes = WALKS[walk]
+    return replace(QUICK, walk=name, waves=waves, lanes=lanes)
+
+
 def armed(point: str) -> str:
     name, _, passage = point.partition("@")
     return f"{name}=kill9@{passage or 1}"
@@ -35,9 +44,25 @@ def armed(point: str) -> str:
 async def test_killed_forward_the_next_process_comes_to_the_same_end(
     bench: Bench, undisturbed: Callable[..., Any], point: str
 ) -> None:
+    if point == "batch.before@5":
+        bench.settings = ALONG_THE_KEY
     assert bench.killed("apply", armed(point), to="contract")
     if point == "register.before":
         await bench.apply(Phase.CONTRACT)
+    await bench.advance(Phase.CONTRACT)
+    assert bench.end() == undisturbed()
+    assert bench.leftovers() == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("walk", range(len(WALKS)))
+async def test_killed_in_any_walk_the_next_process_comes_to_the_same_end(
+    bench: Bench, undisturbed: Callable[..., Any], walk: int
+) -> None:
+    """Between two waves, ahead of the checkpoint and behind it, with one lane and with several."""
+    bench.settings = told(walk)
+    for point in ("batch.after@2", "batch.before@6", "batch.after@11"):
+        bench.killed("apply", armed(point), to="contract")  # the last one may find nothing left to do
     await bench.advance(Phase.CONTRACT)
     assert bench.end() == undisturbed()
     assert bench.leftovers() == []
@@ -88,6 +113,7 @@ async def test_whoever_stops_right_behind_the_switch_can_still_go_back(bench: Be
 def test_a_change_that_is_killed_again_and_again_arrives(
     bench: Bench, undisturbed: Callable[..., Any], passages: int
 ) -> None:
+    bench.settings = replace(bench.settings, lanes=1)  # the claims of several are more passages than a life has
     lives = 0
     while bench.killed("apply", f"*=kill9@{passages}", to="contract"):
         lives += 1

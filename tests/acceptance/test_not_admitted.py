@@ -14,6 +14,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.acceptance.bench import ROWS, Bench
+from tests.acceptance.processes import ALONG_THE_KEY
 from tests.acceptance.roads import sampled
 from tests.fixtures.postgres import StartServer
 
@@ -85,6 +86,7 @@ def test_a_server_that_stays_full_is_told_and_nothing_was_begun(narrow: Narrow) 
 def test_a_server_that_stays_full_under_way_is_told_and_the_checkpoint_kept(
     narrow: Narrow, undisturbed: Callable[..., Any]
 ) -> None:
+    narrow.run.settings = ALONG_THE_KEY
     command = narrow.run.command("apply", "batch.after=sleep:0.3@2", settings=narrow.run.impatient, to="contract")
     narrow.bench.until("SELECT sum(batches) >= 2 FROM osc.slice")
     narrow.admits(2)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 import pytest
 
-from osc.executor.handlers import fill, verify
+from osc.executor.backfill import slicing
+from osc.executor.backfill.inspection import inspect
+from osc.executor.backfill.pace import Pace
+from osc.executor.backfill.session import prepare
+from osc.executor.backfill.skipped import revisit_all
+from osc.executor.handlers import fill
 from osc.pg.session import close
 from osc.pg.target import Target
 from osc.plan import open_text
@@ -25,8 +30,8 @@ from tests.sync.rig import plan_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from osc.executor.backfill.inspection import Verdict
     from osc.executor.backfill.lane import Lane
-    from osc.executor.handlers.verify import Verdict
     from osc.executor.lead import Lead
     from osc.state.slices import Poison, Skipped, Slice
 
@@ -41,22 +46,26 @@ class Filling:
     verify_step: VerifyStep
     opened: AsyncExitStack
 
-    async def lane(self, *, rows: int = 10, **settings: Any) -> Lane:
-        """Return a lane under a new claim on the table's slice, whose batches have ``rows`` rows."""
+    async def lane(self, *, rows: int = 10, walk: str = "keyset", waves: int = 1, **settings: Any) -> Lane:
+        """Return a lane under a new claim on the table's slice, whose batches have ``rows`` rows (or blocks)."""
         self.lead.executor.settings = replace(
             self.lead.settings,
             batch_rows_first=rows,
             batch_rows_max=rows,
             batch_target_ms=60_000,
             revisit_pause_s=0.02,
+            walk=walk,
+            waves=waves,
             **settings,
         )
         conn = await self.lead.worker("fill")
         self.opened.push_async_callback(close, conn)
-        await fill.prepare(self.lead, self.step, conn)
-        (piece,) = await fill._slices(self.lead, self.step)
+        await prepare(self.lead, self.step, conn)
+        heap = await slicing.look(self.lead, self.step)
+        (piece,) = await slicing.cut(self.lead, self.step, await Pace(self.lead).read(), heap)
         lane = await fill.claimed_lane(self.lead, self.step, conn, piece)
         assert lane is not None
+        lane.size.rows = lane.size.rows_max = rows
         return lane
 
     async def walk(self, lane: Lane) -> None:
@@ -68,7 +77,7 @@ class Filling:
 
     async def revisit(self, lane: Lane) -> int:
         """Visit every skipped window once; return how many rows were left."""
-        return sum([await fill._revisit(lane, one.lo, one.hi, one.skipped) for one in await self.skipped(lane)])
+        return await revisit_all(lane)
 
     async def skipped(self, lane: Lane) -> list[Skipped]:
         return await slices.skipped(self.lead.control, lane.slice.slice)
@@ -81,7 +90,7 @@ class Filling:
 
     async def verify(self) -> Verdict:
         """Take one pass of the verification."""
-        return await verify.verify(self.lead, self.verify_step)
+        return await inspect(self.lead, self.verify_step)
 
 
 class Begin(Protocol):

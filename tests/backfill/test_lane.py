@@ -63,7 +63,7 @@ async def test_a_lost_reply_is_found_out_from_the_slice_row(begin: Begin, app: O
     await one.execute("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 40) AS i")
     filling = await begin(upper)
     lane = await filling.lane()
-    await lane._next(lane.step.batch, 10)  # committed, and its reply thrown away
+    await lane._execute(lane.walk.batch, 10, lane.cursor, lane.slice.hi)  # committed, and its reply thrown away
     assert await lane.batch() == (False, 0)
     assert (lane.seq, lane.cursor) == (1, ["10"])
     await filling.walk(lane)
@@ -112,8 +112,9 @@ async def test_a_batch_that_an_earlier_version_compiled_tells_no_cost_and_is_siz
     await one.execute("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 300) AS i")
     lane = await (await begin(upper)).lane(rows=10)
     lane.size.rows_max, lane.size.target_ms = 100, 10_000
-    lane.step = lane.step.model_copy(update={"batch": lane.step.batch.replace(f",\n       {batch.COST}", "")})
-    assert batch.COST not in lane.step.batch
+    told_nothing = lane.walk.batch.split(f",\n       {batch.COST}")[0] + "\nFROM moved"
+    assert batch.COST not in told_nothing
+    lane.walk = lane.walk.model_copy(update={"batch": told_nothing})
     for _ in range(3):
         await lane.batch()
     assert lane.size.rows > 10
@@ -251,7 +252,8 @@ async def test_the_whole_step_ends_with_its_journal_done_and_nothing_left_to_vis
     row = await lead.ask(journal.start(lead.control, lead.number, row.ordinal, lead.epoch))
     await fill.do(lead, filling.step, row)
     (piece,) = await slices.of_step(lead.control, lead.number, filling.step.id)
-    assert (piece.finished, piece.rows_seen, piece.rows_filled) == (True, 2000, 2000)
+    assert (piece.finished, piece.rows_filled) == (True, 2000)
+    assert 2000 <= piece.rows_seen <= 2100  # a row that a wave moved into the last block is met there once more
     assert (await lead.ask(journal.steps(lead.control, lead.number)))[row.ordinal - 1].state == "done"
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from osc.errors import Refused
+from osc.executor.backfill import inspection
 from osc.executor.handlers import verify
 from osc.pg.target import Target
 from osc.plan import open_text
@@ -22,7 +23,7 @@ from osc.verbs.verify import verify as verify_now
 from tests.sync.rig import plan_of
 
 if TYPE_CHECKING:
-    from osc.executor.backfill.lane import Row
+    from osc.executor.backfill.statements import Row
     from osc.executor.lead import Lead
     from osc.pg.session import Connection
     from osc.state.journal import StepRow
@@ -151,13 +152,95 @@ async def test_no_page_is_larger_than_was_set(begin: Begin, app: OpenApp, monkey
     filling = await begin(TO_INT)
     await filling.walk(await filling.lane())
     filling.lead.executor.settings = replace(filling.lead.settings, verify_rows=10)
-    asked, ask = [], verify._ask
+    asked, ask = [], inspection.ask
 
     async def counted(lead: Lead, conn: Connection, sql: str, params: list[object]) -> Row | None:
         asked.append(params)
         return await ask(lead, conn, sql, params)
 
-    monkeypatch.setattr(verify, "_ask", counted)
+    monkeypatch.setattr(inspection, "ask", counted)
     assert (await filling.verify()).rows == 100
-    assert {limit for _, limit in asked} == {10}
+    assert {limit for _, limit, _ in asked} == {10}
     assert len(asked) == 11
+
+
+def cut(filling: Filling, lanes: int = 1) -> None:
+    filling.lead.executor.settings = replace(filling.lead.settings, verify_rows=10, slice_blocks_min=1, lanes=lanes)
+
+
+@pytest.mark.parametrize("key", ["id int PRIMARY KEY", "id text PRIMARY KEY", "id int"])
+@pytest.mark.parametrize("lanes", [1, 3])
+async def test_ranges_cover_every_row_once_and_name_what_is_out_of_step(
+    begin: Begin, app: OpenApp, key: str, lanes: int
+) -> None:
+    one = await app()
+    await one.execute(f"CREATE TABLE t ({key}, s text, pad text DEFAULT repeat('x', 200))".encode())
+    await one.execute("INSERT INTO t SELECT i, i::text FROM generate_series(-300, 699) AS i")
+    await one.execute("ANALYZE t")
+    filling = await begin(TO_INT, "backfill: {walk: blocks}")
+    await one.execute("UPDATE t SET s = s")  # the trigger fills
+    cut(filling, lanes)
+    verdict = await filling.verify()
+    assert (verdict.rows, verdict.mismatches) == (1000, 0)
+    async with one.transaction():
+        await one.execute("SET LOCAL osc.writer = 'backfill'")
+        await one.execute("UPDATE t SET n = n + 1 WHERE s IN ('-300', '0', '699')")
+    verdict = await filling.verify()
+    assert (verdict.rows, verdict.mismatches, len(verdict.sample)) == (1000, 3, 3)
+    ranges = (
+        await (await one.execute("SELECT ranges FROM osc.verification ORDER BY verification DESC")).fetchone() or [()]
+    )[0]
+    assert len(ranges) > 3
+    assert sum(rows is None for *_, rows in ranges) in (2, 3)
+
+
+async def test_a_pass_that_was_broken_off_goes_on_with_the_ranges_that_are_left(
+    begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await table(app, 1000)
+    await one.execute("ANALYZE t")
+    filling = await begin(TO_INT)
+    await filling.walk(await filling.lane())
+    cut(filling)
+    looked, look = [0], inspection.Inspection._range
+
+    async def broken_off(self: inspection.Inspection, *args: Any) -> tuple[int, int]:
+        if looked[0] == 2:
+            raise RuntimeError("as if the process had died")
+        looked[0] += 1
+        return await look(self, *args)
+
+    monkeypatch.setattr(inspection.Inspection, "_range", broken_off)
+    with pytest.raises(RuntimeError):
+        await filling.verify()
+    monkeypatch.setattr(inspection.Inspection, "_range", look)
+    asked, ask = [0], inspection.ask
+
+    async def counted(*args: Any) -> Row | None:
+        asked[0] += 1
+        return await ask(*args)
+
+    monkeypatch.setattr(inspection, "ask", counted)
+    passes = "SELECT count(*), count(finished_at) FROM osc.verification"
+    assert await (await one.execute(passes)).fetchone() == (1, 0)
+    assert (await filling.verify()).rows == 1000
+    assert await (await one.execute(passes)).fetchone() == (1, 1)
+    resumed, asked[0] = asked[0], 0
+    await filling.verify()
+    assert resumed < asked[0]
+
+
+async def test_a_pass_during_which_a_trigger_was_off_is_not_taken_up_again(begin: Begin, app: OpenApp) -> None:
+    one = await table(app, 100)
+    filling = await begin(TO_INT)
+    await filling.walk(await filling.lane())
+    cut(filling)
+    await filling.verify()
+    await one.execute("UPDATE osc.verification SET finished_at = NULL")  # as if it had been broken off at its very end
+    (name,) = await (await one.execute("SELECT tgname FROM pg_trigger WHERE tgrelid = 't'::regclass")).fetchone() or (
+        "",
+    )
+    for how in ("DISABLE", "ENABLE ALWAYS"):
+        await one.execute(f'ALTER TABLE t {how} TRIGGER "{name}"'.encode())
+    await filling.verify()
+    assert await (await one.execute("SELECT count(*) FROM osc.verification")).fetchone() == (2,)

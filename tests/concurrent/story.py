@@ -13,7 +13,7 @@ import psycopg
 
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import KILLED, Bench
-from tests.acceptance.processes import QUICK
+from tests.acceptance.processes import QUICK, quick
 from tests.concurrent.judgement import deadlocks_with_osc, judge
 from tests.concurrent.world import World
 from tests.concurrent.writers import Clock, Transaction, Writer
@@ -50,7 +50,7 @@ class Telling:
 
     def __init__(self, server: EmbeddedServer, dsn: str, place: Path, dump: Callable[[str], str], story: Story) -> None:
         self.server, self.story, self.clock = server, story, Clock()
-        self.bench = Bench(dsn, place, dump, story.world.plan, SETTINGS)
+        self.bench = Bench(dsn, place, dump, story.world.plan, quick(repr(story.world), base=SETTINGS))
         self.broken: list[str] = []
 
     def tell(self) -> list[str]:

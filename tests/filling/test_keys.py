@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import RawCursor
 
+from osc.executor.backfill.session import WALK_THE_KEY
 from osc.program import FillStep
 from osc.sql import batch
+from osc.sql.pages import ByKey
 from tests.filling.walk import AS_OSC, Begun, session_settings
 
 if TYPE_CHECKING:
@@ -108,11 +110,11 @@ def every_key(dsn: str, connect: Connect) -> Any:
 
 def walked(change: Begun, step: FillStep, limit: int) -> tuple[list[int], bool]:
     """Fill the table in pages of ``limit``; return the rows filled by each and whether rows and cursor ended as they should."""
+    ((end,),) = RawCursor(change.conn).execute(step.end).fetchall()
     ((number,),) = change.conn.execute(
-        "INSERT INTO osc.slice (change, step, epoch) VALUES (0, 'walk', 1) RETURNING slice"
+        "INSERT INTO osc.slice (change, step, epoch, hi) VALUES (0, 'walk', 1, %s) RETURNING slice", [end]
     ).fetchall()
     pages, cursor, finished = [], None, False
-    ((end,),) = RawCursor(change.conn).execute(step.end).fetchall()
     while not finished and len(pages) < 200:
         params: Sequence[Any] = [cursor, end, limit, number, 1, len(pages)]
         ((cursor, finished, rows, filled, *_),) = RawCursor(change.conn).execute(step.batch, params).fetchall()
@@ -141,7 +143,7 @@ def test_pages_of_verification_see_every_row_once(every_key: Begun) -> None:
         ((total,),) = change.conn.execute(f"SELECT count(*) FROM public.{step.table.name}".encode())
         seen, last, page = 0, None, 3
         while page == 3 and seen <= total:
-            ((page, mismatches, last),) = RawCursor(change.conn).execute(step.count, [last, 3]).fetchall()
+            ((page, mismatches, last),) = RawCursor(change.conn).execute(step.count, [last, 3, None]).fetchall()
             assert mismatches == page, step.table
             seen += page
         assert seen == total, step.table
@@ -158,8 +160,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 def explained(fill: Fill, step: Step, sql: str, params: list[Any], table: str) -> list[dict[str, Any]]:
     """Return the nodes that read ``table`` in the plan of a session prepared for the fill."""
     conn = fill.connect(fill.dsn, options=AS_OSC)
-    if isinstance(step, FillStep):
-        conn.execute(session_settings(step).encode())
+    conn.execute((session_settings(step) if isinstance(step, FillStep) else WALK_THE_KEY).encode())
     # Prepared, as psycopg does after five uses: the parameters are not part of the text.
     cursor = RawCursor(conn)
     ((found,),) = cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params).fetchall()
@@ -198,11 +199,11 @@ def test_every_statement_finds_its_window_by_the_index(
         (step, step.skipping, window),
         (step, step.revisit, [lo, hi, 0, fill.slice, 1, 0, 0]),
         (step, step.pass_over, [lo, None, 1, fill.slice, 1, 0, "22003", "out of range"]),
-        (step, batch.unfilled(step.table, step.key, step.columns), [lo, hi]),
+        (step, batch.unfilled(ByKey(step.table, step.key), step.columns), [lo, hi]),
         (step, step.end, []),
-        (verify, verify.count, [lo, 500]),
-        (verify, verify.sample, [lo, 500, 10]),
-        (verify, verify.next_key, [lo]),
+        (verify, verify.count, [lo, 500, hi]),
+        (verify, verify.sample, [lo, 500, hi, 10]),
+        (verify, verify.next_key, [lo, hi]),
     ]
     for of, sql, params in statements:
         scans = explained(fill, of, sql, params, "items")

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 HEAD = """moved AS (
     UPDATE osc.slice AS s
 """
-SET = """    SET cursor = coalesce(edge.cursor, s.cursor), seq = s.seq + 1, batches = s.batches + 1,
-        rows_seen = s.rows_seen + edge.rows, finished = edge.rows < $3
+SET = """    SET cursor = CASE WHEN edge.is_last THEN coalesce($2::text[], edge.cursor, s.cursor) ELSE edge.cursor END,
+        seq = s.seq + 1, batches = s.batches + 1, rows_seen = s.rows_seen + edge.rows,
+        finished = edge.is_last AND $2::text[] IS NOT DISTINCT FROM s.hi
 """
 SEQ = "AND s.seq = $6"
 GATE = "FROM moved AS w"
@@ -107,7 +108,7 @@ def two_updates_of_one_row(batch: str) -> str:
     return changed(
         batch,
         (HEAD, fence + HEAD),
-        (SET, "    SET cursor = coalesce(edge.cursor, s.cursor), finished = edge.rows < $3\n"),
+        (SET, "    SET cursor = edge.cursor, finished = edge.is_last\n"),
         ("    FROM edge\n", "    FROM edge, fence\n"),
         (GATE, "FROM edge AS w, fence"),
     )
@@ -126,13 +127,12 @@ def epoch_read_by_join(batch: str) -> str:
     WHERE s.slice = $4 AND s.epoch = $5
 )
 """
+    returning = next(line for line in batch.splitlines() if line.startswith("    RETURNING s.change, s.step")) + "\n"
+    counted = returning.split("edge.lsn")[1].rstrip("\n")
     head, where = batch.split(HEAD)
     where = where.split("    WHERE s.slice", 1)[1]
     batch = f"{head}moved AS (\n    SELECT s.change, s.step, s.slice, coalesce(edge.cursor, s.cursor) AS cursor,\n"
-    batch += (
-        f"        edge.rows < $3 AS finished, edge.rows, edge.lsn FROM osc.slice AS s, edge\n    WHERE s.slice{where}"
-    )
-    returning = "    RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn\n"
+    batch += f"        edge.rows < $3 AS finished, edge.rows, edge.lsn{counted} FROM osc.slice AS s, edge\n    WHERE s.slice{where}"
     return changed(batch, (returning, ""), ("\n)\n" + SAID, "\n)" + late + SAID))
 
 

@@ -38,9 +38,9 @@ operations:
 """
 QUICK = Settings(
     poll_s=0.02, revisit_pause_s=0.02, revisit_pause_max_s=0.05, lock_retry_pause_first_s=0.02, batch_rows_first=64,
-    batch_rows_max=64, verify_fresh_s=0.0,
+    batch_rows_max=64, verify_fresh_s=0.0, walk="keyset",
 )  # fmt: skip
-"""Small batches, short waits, and no verification is fresh enough for a switch."""
+"""Small batches along the key, short waits, and no verification is fresh enough for a switch."""
 ROWS = 400
 
 

@@ -18,7 +18,7 @@ from psycopg import RawCursor
 
 from osc.compiler import compile_plan
 from osc.compiler.compile import tables_of
-from osc.executor.handlers.fill import prepare
+from osc.executor.backfill.session import prepare
 from osc.pg.catalog import read_catalog
 from osc.plan import open_text
 from osc.program import DdlStep, FillStep, Phase, VerifyStep
@@ -196,7 +196,7 @@ class Fill:
 
     def out_of_step(self) -> list[Key]:
         """Return the keys that verification finds."""
-        rows = RawCursor(self.conn).execute(self.verify.sample, [None, 10_000, 10_000]).fetchall()
+        rows = RawCursor(self.conn).execute(self.verify.sample, [None, 10_000, None, 10_000]).fetchall()
         return [row[0] for row in rows]
 
     def saved(self) -> tuple[Key | None, int]:

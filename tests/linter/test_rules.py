@@ -50,7 +50,7 @@ CASES = {
         "switch: {require: [{ack: a}], per_table: true}\ncontract: {after: 1d}\n",
         ["V170"],
     ),
-    "a limit that nobody keeps": ([CHANGE], GATES + "backfill: {waves: 8}\n", ["V170"]),
+    "a limit that nobody keeps": ([CHANGE], GATES.replace("}]}", "}], per_table: true}", 1), ["V170"]),
 }
 
 

@@ -15,12 +15,22 @@ FILL = [
         "I5",
         "sql/batch.py",
         """    SET {_assignments(filled)}
-    WHERE {keyset.after(key, me)}
-""",
+    WHERE {window}
+      AND {_needs_work(filled, me)}
+    RETURNING 1
+)\"\"\"
+
+
+def _locked_and_filled""",
         """    SET {quote(filled[0].target)} = stale.value
-    FROM (SELECT {", ".join(f"{quote(k.name)} AS k{n}" for n, k in enumerate(key))}, {filled[0].up} AS value FROM ONLY {table.sql} AS {me}) AS stale
-    WHERE ({keyset.columns(key, me)}) = ({", ".join(f"stale.k{n}" for n, _ in enumerate(key))}) AND {keyset.after(key, me)}
-""",
+    FROM (SELECT {", ".join(f"{quote(k.name)} AS k{n}" for n, k in enumerate(page.key))}, {filled[0].up} AS value FROM ONLY {page.table.sql} AS {me}) AS stale
+    WHERE ({keyset.columns(page.key, me)}) = ({", ".join(f"stale.k{n}" for n, _ in enumerate(page.key))}) AND {window}
+      AND {_needs_work(filled, me)}
+    RETURNING 1
+)\"\"\"
+
+
+def _locked_and_filled""",
         (f"{FILLING}::test_the_value_is_computed_from_the_version_that_was_locked",),
         "a value read beforehand overwrites what the application wrote meanwhile (F51)",
     ),
@@ -91,8 +101,8 @@ FILL = [
         "batch_without_epoch",
         "I19",
         "sql/batch.py",
-        "WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished",
-        "WHERE s.slice = $4 AND $5 IS NOT NULL AND s.seq = $6 AND NOT s.finished",
+        'FENCED = "s.slice = $4 AND s.epoch = $5 AND s.seq = $6"',
+        'FENCED = "s.slice = $4 AND $5 IS NOT NULL AND s.seq = $6"',
         (f"{STATEMENT}::test_the_batch_comes_through",),
         "a zombie's batch commits (I19)",
     ),
@@ -100,8 +110,8 @@ FILL = [
         "batch_without_seq",
         "I17",
         "sql/batch.py",
-        "WHERE s.slice = $4 AND s.epoch = $5 AND s.seq = $6 AND NOT s.finished",
-        "WHERE s.slice = $4 AND s.epoch = $5 AND $6 IS NOT NULL AND NOT s.finished",
+        'FENCED = "s.slice = $4 AND s.epoch = $5 AND s.seq = $6"',
+        'FENCED = "s.slice = $4 AND s.epoch = $5 AND $6 IS NOT NULL"',
         (f"{STATEMENT}::test_the_batch_comes_through",),
         "a rival sets the cursor back (rationale 8d)",
     ),
@@ -109,8 +119,8 @@ FILL = [
         "rows_written_whatever_the_checkpoint_says",
         "I17",
         "sql/batch.py",
-        'AND {keyset.up_to_scalar(key, me, "moved")}\n      AND {_needs_work(filled, me)}',
-        'AND {keyset.up_to_scalar(key, me, "edge")}\n      AND {_needs_work(filled, me)}',
+        """{keyset.up_to_scalar(page.place, me, 'moved')}""",
+        """{keyset.up_to_scalar(page.place, me, 'edge')}""",
         (f"{STATEMENT}::test_the_batch_comes_through",),
         "fenced, and written all the same (rationale 8b)",
     ),
@@ -138,7 +148,7 @@ FILL = [
     Mutant(
         "batch_without_end",
         "I12",
-        "executor/handlers/fill.py",
+        "executor/backfill/session.py",
         "SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms};",
         "SET statement_timeout = 3000; SET lock_timeout = 3000;",
         (

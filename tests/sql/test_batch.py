@@ -17,6 +17,7 @@ from osc.names import QName
 from osc.sql import batch
 from osc.sql.batch import Filled
 from osc.sql.keyset import KeyColumn
+from osc.sql.pages import ByKey
 from tests.sync.rig import make_state
 from tests.sync.waiting import until, waits_for_a_lock
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.both_versions
 
 TABLE, KEY, FILLED = QName("public", "t"), (KeyColumn(name="id", type="integer"),), (Filled("n", "upper(s)"),)
+PAGE = ByKey(TABLE, KEY)
 ROWS, LIMIT = 95, 10
 
 
@@ -41,21 +43,22 @@ def replaced(text: str, *changes: tuple[str, str]) -> str:
 
 def two_updates_of_one_row(right: str) -> str:
     """Fence first, checkpoint in a second UPDATE of the same row: the server silently drops the second."""
-    checkpoint = """SET cursor = coalesce(edge.cursor, s.cursor), seq = s.seq + 1, batches = s.batches + 1,
-        rows_seen = s.rows_seen + edge.rows, finished = edge.rows < $3"""
+    checkpoint = """SET cursor = CASE WHEN edge.is_last THEN coalesce($2::text[], edge.cursor, s.cursor) ELSE edge.cursor END,
+        seq = s.seq + 1, batches = s.batches + 1, rows_seen = s.rows_seen + edge.rows,
+        finished = edge.is_last AND $2::text[] IS NOT DISTINCT FROM s.hi"""
     fence, behind = (
         "SET seq = s.seq + 1",
-        """RETURNING s.slice, edge.cursor, edge.rows
+        """RETURNING s.slice, edge.cursor, edge.rows, edge.lsn
 ), checkpoint AS (
     UPDATE osc.slice AS s SET cursor = moved.cursor, finished = moved.rows < $3 FROM moved
     WHERE s.slice = moved.slice RETURNING s.cursor, s.finished, moved.rows
 )""",
     )
     answer = f"""SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
-       {batch.COST}
+       {batch.COST}{batch._hot(PAGE, FILLED)}
 FROM moved"""
     answered = "SELECT c.cursor, c.finished, c.rows, (SELECT count(*) FROM filled), 0 FROM checkpoint AS c"
-    returning = "RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn\n)"
+    returning = f"RETURNING s.change, s.step, s.slice, s.cursor, s.finished, edge.rows, edge.lsn{batch._hot_before(PAGE, FILLED)}\n)"
     return replaced(right, (checkpoint, fence), (returning, behind), (answer, answered))
 
 
@@ -217,7 +220,7 @@ def test_the_right_shape_keeps_every_promise_and_each_wrong_one_breaks_some(
 ) -> None:
     make_state(dsn)
     change, broken = SHAPES[shape]
-    statement = change(batch.plain(TABLE, KEY, FILLED))
+    statement = change(batch.plain(PAGE, FILLED))
     assert {one.__name__ for one in PROMISES if not one(World(connect, statement))} == broken
 
 
@@ -226,7 +229,7 @@ def test_values_come_from_the_row_version_that_was_locked_and_a_value_read_befor
 ) -> None:
     """S10, F51: the application changes row 5 and deletes row 6 between the batch's bounds and its update."""
     make_state(dsn)
-    right = batch.plain(TABLE, KEY, FILLED)
+    right = batch.plain(PAGE, FILLED)
     head, update = right.split("), filled AS (")
     update = replaced(
         update,
@@ -245,16 +248,14 @@ def test_values_come_from_the_row_version_that_was_locked_and_a_value_read_befor
 
 def test_a_row_that_the_application_filled_meanwhile_keeps_its_value(dsn: str, connect: Connect) -> None:
     make_state(dsn)
-    world = World(connect, batch.plain(TABLE, KEY, FILLED))
+    world = World(connect, batch.plain(PAGE, FILLED))
     world.blocked("UPDATE t SET n = 'mine' WHERE id = 5", "COMMIT", None, 0)
     assert world.admin.execute("SELECT n FROM t WHERE id IN (5, 6) ORDER BY id").fetchall() == [("mine",), ("A6",)]
 
 
 def test_a_batch_without_its_trigger_writes_nothing(dsn: str, connect: Connect) -> None:
     make_state(dsn)
-    world = World(
-        connect, batch.plain(TABLE, KEY, FILLED, guard="EXISTS (SELECT FROM pg_trigger WHERE tgname = 'ours')")
-    )
+    world = World(connect, batch.plain(PAGE, FILLED, guard="EXISTS (SELECT FROM pg_trigger WHERE tgname = 'ours')"))
     assert world.run(None, 0) is None
     assert (world.filled(), world.state()) == (0, (None, 0, 7, False))
 
@@ -262,7 +263,7 @@ def test_a_batch_without_its_trigger_writes_nothing(dsn: str, connect: Connect) 
 def test_a_pause_commits_at_once_in_the_middle_of_a_storm_of_batches(dsn: str, connect: Connect) -> None:
     """I20: ``paused`` is read, never locked, so the pause does not even wait for the batch that is in flight."""
     make_state(dsn)
-    world = World(connect, batch.plain(TABLE, KEY, FILLED))
+    world = World(connect, batch.plain(PAGE, FILLED))
     in_flight = world.connect(autocommit=False)
     assert world.run(None, 0, on=in_flight) is not None
     sre = world.connect()
@@ -276,7 +277,7 @@ def test_a_pause_commits_at_once_in_the_middle_of_a_storm_of_batches(dsn: str, c
 def test_several_columns_are_filled_at_once_each_where_it_is_null(dsn: str, connect: Connect) -> None:
     make_state(dsn)
     filled = (Filled("n", "upper(s)"), Filled("m", "nullif(id, 3)"), Filled("u", "nextval('seq')", never_null=True))
-    world = World(connect, batch.plain(TABLE, KEY, filled))
+    world = World(connect, batch.plain(PAGE, filled))
     world.admin.execute("CREATE SEQUENCE IF NOT EXISTS seq")
     world.admin.execute("ALTER TABLE t ADD COLUMN m int, ADD COLUMN u int")
     world.admin.execute("UPDATE t SET m = -1, n = 'kept' WHERE id = 2")

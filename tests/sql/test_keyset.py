@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from psycopg import RawCursor
 
 from osc.errors import Refused
-from osc.executor.backfill.lane import WALK_THE_KEY
+from osc.executor.backfill.session import WALK_THE_KEY
 from osc.program import FillStep, Phase, VerifyStep
 from tests.sync.rig import AS_OSC, ByHand, make_state
 
@@ -156,7 +156,7 @@ def verified(conn: psycopg.Connection[Any], step: VerifyStep, limit: int) -> int
     """Page through the verification; return how many rows it looked at, all of which must be in step."""
     seen, last = 0, None
     while True:
-        row = RawCursor(conn).execute(step.count, [last, limit]).fetchone()
+        row = RawCursor(conn).execute(step.count, [last, limit, None]).fetchone()
         assert row is not None
         assert row[1] == 0
         seen, last = seen + row[0], row[2]
@@ -305,9 +305,9 @@ def test_every_statement_reads_one_range_of_the_index_and_no_more(
         "revisit": (step.revisit, [lo, hi, 0, number, 1, 0, 1]),
         "pass_over": (step.pass_over, [lo, end, 1, number, 1, 0, "22000", "m"]),
         "end": (step.end, []),
-        "count": (verify.count, [lo, 500]),
-        "sample": (verify.sample, [lo, 500, 20]),
-        "next_key": (verify.next_key, [lo]),
+        "count": (verify.count, [lo, 500, end]),
+        "sample": (verify.sample, [lo, 500, end, 20]),
+        "next_key": (verify.next_key, [lo, end]),
     }
     for name, (sql, params) in statements.items():
         with osc_conn.transaction(force_rollback=True):

@@ -32,8 +32,8 @@ async def epoch(conn: Session, change: Change) -> int:
 
 
 async def test_slices_are_made_once_and_keep_their_bounds(conn: Session, change: Change, epoch: int) -> None:
-    made = await slices.create(conn, change.number, "fill", BOUNDS, epoch, waves=8)
-    assert [(one.lo, one.hi, one.waves, one.cursor) for one in made] == [(*bound, 8, None) for bound in BOUNDS]
+    made = await slices.create(conn, change.number, "fill", BOUNDS, epoch)
+    assert [(one.lo, one.hi, one.walk, one.cursor) for one in made] == [(*bound, "keyset", None) for bound in BOUNDS]
     assert await slices.create(conn, change.number, "fill", [(None, None)], epoch) == made
     assert await slices.get(conn, made[1].slice) == made[1]
     with pytest.raises(LeaseLost):

@@ -13,7 +13,7 @@ import psycopg
 from osc.failpoints import EVERY
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import KILLED, Bench
-from tests.acceptance.processes import Command, Ended
+from tests.acceptance.processes import Command, Ended, quick
 from tests.fixtures.postgres import Databases
 from tests.sweep.archetypes import ARCHETYPES, Archetype
 from tests.sweep.line import InThread, LosingLine
@@ -98,7 +98,8 @@ class _Run:
         name = self.sweep.databases.take(self.sweep.server)
         place = self.sweep.place / name / str(self.sweep.runs)
         place.mkdir(parents=True)
-        self.bench = Bench(self.sweep.server.dsn(name), place, self.sweep.dump, self.archetype.plan)
+        told = quick(self.archetype.plan, lanes_max=1)
+        self.bench = Bench(self.sweep.server.dsn(name), place, self.sweep.dump, self.archetype.plan, settings=told)
         self.stack.callback(self.sweep.databases.give_back, self.sweep.server, name)
         self.stack.callback(self.bench.close)
         self.bench.do(*self.archetype.tables.split(";"))

@@ -120,8 +120,8 @@ class ByHand:
         """Return the keys that the verification of the phase at hand finds out of step."""
         found: list[Key] = []
         for step in self._verify:
-            found += [row[0] for row in self._raw(step.sample, [None, 10_000, 10_000])]
-            ((rows, mismatches, _),) = self._raw(step.count, [None, 10_000])
+            found += [row[0] for row in self._raw(step.sample, [None, 10_000, None, 10_000])]
+            ((rows, mismatches, _),) = self._raw(step.count, [None, 10_000, None])
             assert mismatches == len(found), (rows, mismatches, found)
         return found
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from psycopg import RawCursor
 
-from osc.executor.backfill.lane import WALK_THE_KEY
+from osc.executor.backfill.session import WALK_THE_KEY
 from osc.program import FillStep
 from osc.program import Phase as ChangePhase
 from tests.sync.rig import AS_OSC, ByHand, make_state
@@ -89,7 +89,7 @@ class Change(RuleBasedStateMachine):
         self.finished = self.switched = False
         self.osc.execute("DELETE FROM osc.skipped")
         ((self.slice,),) = self.osc.execute(
-            "INSERT INTO osc.slice (change, step, epoch) VALUES (0, 'f', 1) RETURNING slice").fetchall()  # fmt: skip
+            "INSERT INTO osc.slice (change, step, epoch, hi) VALUES (0, 'f', 1, %s) RETURNING slice", [self.end]).fetchall()  # fmt: skip
         self.holders = [self.open(autocommit=False) for _ in range(2)]
         self.held: list[set[int]] = [set(), set()]
         self.pending: list[dict[int, Row | None]] = [{}, {}]

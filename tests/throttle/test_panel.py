@@ -248,11 +248,11 @@ async def test_what_ends_the_work_or_the_watch_comes_out_as_it_is(held: Held) ->
 async def test_batches_are_shorter_while_somebody_waits_for_them_and_then_as_long_as_before() -> None:
     pace = Pace(cast("Lead", FakeLead()), batch_target_ms=100)
     pace._read_at = 0.0
-    lane: Any = SimpleNamespace(size=SimpleNamespace(target_ms=0.0), speed=0.0)
+    size: Any = SimpleNamespace(target_ms=0.0)
 
     async def target() -> float:
-        await pace.apply(lane)
-        return float(lane.size.target_ms)
+        await pace.apply(size)
+        return float(size.target_ms)
 
     pace.give_way(True)
     assert await target() == 50

@@ -8,7 +8,6 @@ import pytest
 
 from osc.errors import UsageError
 from osc.executor.backfill.pace import in_force
-from osc.linter.rules.not_in_force import NOT_YET
 from osc.plan.pacing import STORED
 from osc.plan.phases import PACING
 from osc.state import settings
@@ -71,7 +70,9 @@ async def test_it_can_be_taken_back(session: Session, conn: Connection, change: 
         ("speed", "fast", "not a share"),
         ("batch_target", "50", "has no unit"),
         ("batch_target", "1h", "outside the allowed range"),
-        ("waves", "4", "no effect in this version"),
+        ("waves", "65", "whole number from 1 to 64"),
+        ("walk", "sideways", "'keyset', 'blocks' or 'auto'"),
+        ("parallel", "none", "auto"),
         ("triggers", "fire", "no setting that can be changed live"),
         ("sped", "50%", "no setting"),
         ("speed", "none", "not a share"),
@@ -89,5 +90,5 @@ async def test_what_is_wrong_is_refused_before_anything_is_connected(
         await set_knob(session, ID, key, value)
 
 
-def test_every_pacing_key_is_either_set_or_known_not_to_be_in_force() -> None:
-    assert set(STORED) - {"hours"} == PACING - set(NOT_YET["backfill"])
+def test_every_pacing_key_can_be_set_live() -> None:
+    assert set(STORED) - {"hours"} == PACING

@@ -22,6 +22,7 @@ from osc.program import (
     SwitchStep,
     ValidateStep,
     VerifyStep,
+    Walk,
 )
 from osc.sql.locks import Assertion, Lock
 
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 FILL_PARAMETERS = (
     "$1 lo and $2 hi: the window's bounds as text arrays, NULL is open; $3 rows at most; $4 slice, $5 epoch, $6 seq"
 )
-VERIFY_PARAMETERS = "$1 the last key of the page before as a text array, NULL at first; $2 rows a page"
+WAVE_PARAMETERS = "$1 lo and $2 hi: the window; $3 the wave; $4 slice, $5 epoch, $6 seq; $7 of how many waves"
+VERIFY_PARAMETERS = (
+    "$1 the last key of the page before as a text array, NULL at first; $2 rows a page; $3 the last key of the range"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def forward(step: Step) -> tuple[Statement, ...]:
         case VerifyStep():
             return (
                 Statement(step.count, "count rows that are not in step, page by page", VERIFY_PARAMETERS),
-                Statement(step.sample, "name some of them", VERIFY_PARAMETERS + "; $3 keys at most"),
+                Statement(step.sample, "name some of them", VERIFY_PARAMETERS + "; $4 keys at most"),
             )
         case ValidateStep() | AnalyzeStep() | ProbeStep():
             return (Statement(step.sql),)
@@ -75,6 +79,23 @@ def forward(step: Step) -> tuple[Statement, ...]:
 
 
 def _batches(step: FillStep) -> tuple[Statement, ...]:
+    """Return the statements along the key, and through the blocks what differs there: which of them run is seen when the
+    walk begins, from how the table lies in its heap.
+    """
+    waves = [Statement(step.wave, "one wave ahead of the checkpoint", WAVE_PARAMETERS)] if step.wave else []
+    along = _along_the_key(step) if step.key else ()
+    return (*along, *waves, *(_through_the_blocks(step.blocks) if step.blocks else ()))
+
+
+def _through_the_blocks(walk: Walk) -> tuple[Statement, ...]:
+    counted = FILL_PARAMETERS.replace("$3 rows at most", "$3 blocks") + "; $7 rows that waves moved away"
+    return (
+        Statement(walk.batch, "the same through the heap, where that does not follow the key", counted),
+        Statement(walk.wave, "one wave through the heap", WAVE_PARAMETERS),
+    )
+
+
+def _along_the_key(step: FillStep) -> tuple[Statement, ...]:
     return (
         Statement(step.batch, "one batch: checkpoint and rows in one statement", FILL_PARAMETERS),
         Statement(step.skipping, "after a miss: skip locked rows and note their window", FILL_PARAMETERS),

@@ -2,48 +2,68 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg import AsyncRawCursor
 
 from osc.errors import Conflict, LeaseLost, StepFailed
-from osc.executor.backfill.servo import Servo
+from osc.executor.backfill.servo import PANIC, Servo
+from osc.executor.backfill.statements import Row, fetch_one, is_poison
+from osc.executor.backfill.waves import WINDOWS, Waves
+from osc.executor.backfill.windows import Window, Windows
 from osc.executor.handlers.transaction import explain
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
 from osc.pg.outcome import Outcome, classify, sqlstate_of, without_values
 from osc.pg.session import Connection, within
 from osc.program import FillStep
-from osc.sql import batch
+from osc.program.steps import Walk
+from osc.sql import batch, pages
+from osc.sql.pages import block_of
 from osc.state import slices
 from osc.state.slices import Key, Slice
 
-Row = tuple[Any, ...]
-
 ROW_TRIES_MAX = 5
 """A row that alone takes longer than a batch may live so many times cannot be filled, and is named like one that raises."""
+SMALL_AFTER_POISON = 4
+"""So many batches stay small after a row that raised, before they grow again: such rows come in crowds."""
 
-WALK_THE_KEY = (
-    "SET enable_seqscan = off; SET enable_bitmapscan = off;"
-    " SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_custom_plan;"
-)
-"""The planner must walk the key's index: for a page of unknown bounds a scan of the whole table could look cheaper."""
+
+HOT_AT = batch.PLAIN_COLUMNS + 2
+"""Where a batch tells how many of its updates were HOT, behind its cost."""
+
+
+class SliceTaken(LeaseLost):
+    """Another lane walks this slice now."""
+
+
+class Rewritten(Exception):
+    """The table has another file than the one the slice's blocks are in."""
 
 
 @dataclass
 class Lane:
-    """A walk over one slice on one session. ``seq`` and ``cursor`` are those of the slice row after the last batch."""
+    """A walk over one slice on one session. ``seq`` and ``cursor`` are those of the slice row after the last batch.
+
+    ``size`` counts what one statement takes, in units of the walk: rows along a key, blocks in the heap. A window of
+    ``n`` waves holds ``n`` times as many.
+    """
 
     lead: Lead
     step: FillStep
     slice: Slice
     conn: Connection
     size: Servo
+    waves: Waves = field(default_factory=lambda: Waves(1))
+    rows_per_unit: float = 1.0
+    """How many rows a unit holds, about: 1 along a key."""
     speed: float = 1.0
     held: bool = False
     """Whether a limit is so near, or was reached, that batches must not grow."""
+    walk_name: str = ""
+    """Empty for the slice's own; rows that were named are visited along the key, whatever the slice is."""
     skip_windows: int = 0
     """So many windows more go with SKIP LOCKED before a plain one is tried."""
     skip_next: int = 0
@@ -52,42 +72,121 @@ class Lane:
     alone_too_slow: int = 0
     """How often in a row a batch of one row, which waits for nobody, ran out of time."""
     filled: int = 0
+    counted: int = 0
+    """Updates of which is known whether they were HOT, and how many were."""
+    hot: int = 0
     skipped: int = 0
     poison: int = 0
     seq: int = field(init=False)
     cursor: Key | None = field(init=False)
+    walk: Walk = field(init=False)
+    _windows: deque[Window] = field(default_factory=deque)
+    """The round that runs: windows whose end the checkpoint has not reached."""
+    _due: deque[tuple[int, Window]] = field(default_factory=deque)
+    """Waves that run ahead of the checkpoint."""
+    _moved_out: int = 0
+    """Rows that waves found no room for since the checkpoint moved: they are in no window any more, but were."""
+    _ahead: int = 0
+    """Rows that these have filled, so that nothing is told twice."""
+    _noted: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
         self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
         self.skip_next = self.lead.settings.skip_windows_first
+        self.walk = self.step.walk(self.walk_name or self.slice.walk)
+
+    @property
+    def by_blocks(self) -> bool:
+        return (self.walk_name or self.slice.walk) == "blocks"
 
     async def batch(self) -> tuple[bool, int]:
-        """Do one batch; return whether the slice is finished and how many rows it looked at.
+        """Do one statement; return whether the slice is finished and how many rows it went on by.
 
         A miss (locked rows, time up) moves nothing and makes the next windows skip what is locked (I14, F40).
         """
-        skipping = self.skip_windows > 0
         await failpoint("batch.before")
+        if not self._windows:
+            await self._begin_round()
+        if self._due:
+            return False, await self._wave(*self._due.popleft())
+        return await self._end_of_window(self._windows[0])
+
+    async def _begin_round(self) -> None:
+        """Cut the next windows; without waves one at a time, of the size that is right for it now."""
+        self._ahead = 0
+        n = self.waves.round_begins()
+        if not self.walk.wave or self.skip_windows or self.small_until:
+            n = 1
+        if n == 1:
+            self._windows.append(Window(self.cursor, self.slice.hi, self.size.rows))
+            return
+        cutter = Windows(self.lead, self.walk, self.slice, self.conn)
+        self._windows.extend(await cutter.cut(self.cursor, self.size.rows * n, WINDOWS, n))
+        self._due.extend((wave, window) for wave in range(n - 1) for window in self._windows)
+
+    def _give_round_up(self) -> None:
+        """Go on behind the checkpoint with windows cut anew; what waves have filled ahead of it stays filled."""
+        self._windows.clear()
+        self._due.clear()
+
+    async def _wave(self, number: int, window: Window) -> int:
+        """Fill one share of a window ahead of the checkpoint; what a miss leaves out the end of the window fills."""
         begun = self.lead.clock.monotonic()
+        params = [window.lo, window.hi, number, self.slice.slice, self.slice.epoch, self.seq, window.waves]
         try:
-            row = await self._next(self.step.skipping if skipping else self.step.batch, self.size.rows)
+            row = await self._fetch(self.walk.wave, params)
         except psycopg.Error as error:
-            return await self._missed(error, skipping=skipping)
+            await self._missed_wave(error)
+            return 0
+        await failpoint("batch.after")
+        if row is None:
+            await self._find_out()
+            return 0
+        self.seq += 1
+        filled = int(row[0])
+        self.filled += filled
+        self._ahead += filled
+        self._moved_out += filled - min(int(row[3] or 0), filled)
+        self._count_hot(filled, row[3], judge=number > 0)
+        units = window.units // window.waves
+        self._learn(window, units, filled=filled, ms=float(row[1]), wal_bytes=int(row[2]))
+        await self._rest((self.lead.clock.monotonic() - begun) * 1000)
+        return filled
+
+    async def _end_of_window(self, window: Window) -> tuple[bool, int]:
+        """Fill what is left of a window, and move the checkpoint behind it."""
+        skipping = self.skip_windows > 0
+        begun, before = self.lead.clock.monotonic(), self.cursor
+        sql = self.walk.skipping if skipping else self.walk.batch
+        try:
+            row = await self._execute(sql, window.units, self.cursor, window.hi, *self._told(self._moved_out))
+        except psycopg.Error as error:
+            return await self._missed(error, skipping=skipping, window=window)
         await failpoint("batch.after")
         if row is None:
             return await self._find_out()
         took_ms = (self.lead.clock.monotonic() - begun) * 1000
-        finished, rows = await self._moved(row)
-        self._learn(row, took_ms, skipping=skipping)
+        finished, rows = self._moved(row)
+        if finished or window.waves == 1 or self.cursor == window.hi:
+            self._windows.popleft()
+        if len(row) > HOT_AT:
+            self._count_hot(int(row[3]), row[HOT_AT], judge=window.waves > 1)
+        # What an earlier version compiled tells no server time; then the round trip has to do.
+        ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
+        if self._is_to_be_learned_from(skipping=skipping):
+            units = self._units_moved(rows, before) if window.waves == 1 else window.units // window.waves
+            self._learn(window, units, filled=int(row[3]), ms=ms, wal_bytes=wal_bytes)
         await self._rest(took_ms)
-        return finished, rows
+        told = max(0, rows - self._ahead)
+        self._ahead = max(0, self._ahead - rows)
+        return finished, told
 
     async def revisit(self, lo: Key | None, hi: Key | None, note: int) -> int | None:
         """Visit a window again, both ends included; return how many rows were still locked, ``None`` if it must be asked again.
 
         Raises the server's error for a row that cannot be filled.
         """
-        row = await self._execute(self.step.revisit, 0, lo, hi, note)
+        row = await self._execute(self.walk.revisit, 0, lo, hi, note)
         if row is None:
             await self._find_out(walking=False)
             return None
@@ -95,37 +194,18 @@ class Lane:
         self.filled += row[0]
         return int(row[1])
 
-    async def fill_around_poison(self, lo: Key | None, hi: Key | None, *, name: bool) -> None:
-        """Fill a window in which a row raises, all but such rows; with ``name`` they are named in the state (I9)."""
-        sql = batch.unfilled(self.step.table, self.step.key, self.step.columns)
-        params: list[Any] = [lo, hi]
-        if self.step.unfilled:
-            sql, params = self.step.unfilled, [lo, hi, self.slice.slice]
-        found = await within(self.conn, self.lead.settings.query_deadline_s, fetch_all(self.conn, sql, params))
-        await self._fill_keys([row[0] for row in found], name=name)
+    def newly_counted(self) -> tuple[int, int, int]:
+        """Return how many rows were filled, counted and HOT since it was asked last."""
+        now = (self.filled, self.counted, self.hot)
+        filled, counted, hot = (new - old for new, old in zip(now, self._noted, strict=True))
+        self._noted = now
+        return filled, counted, hot
 
-    async def _fill_keys(self, keys: list[Key], *, name: bool) -> None:
-        if not keys:
-            return
-        try:
-            while await self.revisit(keys[0], keys[-1], 0) is None:
-                await self.lead.may_go_on()
-        except psycopg.Error as error:
-            if not is_poison(error):
-                raise
-            if len(keys) > 1:
-                middle = len(keys) // 2
-                await self._fill_keys(keys[:middle], name=name)
-                await self._fill_keys(keys[middle:], name=name)
-            elif name:
-                await self._name(keys[0], error)
-
-    async def _name(self, key: Key, error: psycopg.Error) -> None:
+    async def name(self, key: Key, error: psycopg.Error) -> None:
+        """Name a row behind the checkpoint that cannot be filled (I9)."""
         said = without_values(error)
         params = [key, self.slice.slice, self.slice.epoch, self.seq, sqlstate_of(error), said]
-        if await within(
-            self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, batch.NAME_POISON, params)
-        ):
+        if await self._fetch(batch.NAME_POISON, params):
             self.seq += 1
             self._count_poison(said)
 
@@ -137,43 +217,88 @@ class Lane:
                 hint="the expression does not fit the data: osc rollback, then mend the plan",
             )
 
-    async def _next(self, sql: str, limit: int, *extra: object) -> Row | None:
-        """Execute a statement on the window behind the cursor."""
-        return await self._execute(sql, limit, self.cursor, self.slice.hi, *extra)
-
     async def _execute(self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object) -> Row | None:
-        params = [lo, hi, limit, self.slice.slice, self.slice.epoch, self.seq, *extra]
+        return await self._fetch(sql, [lo, hi, limit, self.slice.slice, self.slice.epoch, self.seq, *extra])
+
+    def _told(self, moved_out: int) -> list[int]:
+        """Return what a walk by blocks is told besides: rows that are not in the window any more, but were."""
+        return [moved_out] if self.by_blocks else []
+
+    async def _fetch(self, sql: str, params: list[Any]) -> Row | None:
         return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
 
-    async def _moved(self, row: Row) -> tuple[bool, int]:
-        self.alone_too_slow = 0
+    def _moved(self, row: Row) -> tuple[bool, int]:
+        self.alone_too_slow = self._moved_out = 0
         self.cursor, finished, rows, filled, skipped = row[0], bool(row[1]), int(row[2]), int(row[3]), int(row[4])
         self.seq += 1
         self.filled += filled
         self.skipped += skipped
         return finished, rows
 
-    def _learn(self, row: Row, took_ms: float, *, skipping: bool) -> None:
+    def _units_moved(self, rows: int, before: Key | None) -> int:
+        if not self.by_blocks:
+            return rows
+        assert self.cursor is not None
+        return block_of(self.cursor) - (block_of(before) if before else 0)
+
+    def _count_hot(self, rows: int, hot: int | None, *, judge: bool) -> None:
+        if hot is None:
+            return
+        self.counted += rows
+        self.hot += min(int(hot), rows)
+        if judge:
+            self.waves.took(rows, int(hot))
+
+    def _is_to_be_learned_from(self, *, skipping: bool) -> bool:
+        """Count the batch down from those that skip or stay small; the small ones teach nothing."""
         if skipping:
             self.skip_windows -= 1
         elif self.skip_next > self.lead.settings.skip_windows_first:
             self.skip_next = max(self.lead.settings.skip_windows_first, self.skip_next // 2)
         if self.small_until > 0:
             self.small_until -= 1
+            return False
+        return True
+
+    def _learn(self, window: Window, units: int, *, filled: int, ms: float, wal_bytes: int) -> None:
+        """Teach the servo what ``units`` cost; of a window that ends with its slice nobody knows how many it holds."""
+        asked = window.units // window.waves
+        if window.waves > 1 and window.hi == self.slice.hi:
             return
-        rows, filled = int(row[2]), int(row[3])
-        # What an earlier version compiled tells no server time; then the round trip has to do.
-        ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
-        self.size.took(rows=rows, ms=ms, filled=filled, wal_bytes=wal_bytes, held=self.held)
+        expected = units * self.rows_per_unit
+        share = filled / expected if expected else 1.0
+        self.size.took(rows=units, asked=asked, ms=ms, filled=share * units, wal_bytes=wal_bytes, held=self.held)
+        if ms > PANIC * self.size.target_ms and window.waves > 1:
+            self._give_round_up()
 
     async def _rest(self, took_ms: float) -> None:
         if self.speed < 1.0:
             await self.lead.clock.sleep(took_ms / 1000 * (1 - self.speed) / self.speed)
 
-    async def _missed(self, error: psycopg.Error, *, skipping: bool) -> tuple[bool, int]:
+    async def _missed_wave(self, error: psycopg.Error) -> None:
+        """Leave a share to the end of its window, which waits, skips and bisects as ever."""
         outcome = classify(error, during="transaction")
+        if outcome is Outcome.LOCK_NOT_AVAILABLE:
+            return
+        if outcome is Outcome.TRANSIENT:
+            await self.lead.clock.sleep(self.lead.settings.transient_pause_first_s)
+            return
+        if outcome is Outcome.CANCELLED:
+            self.size.halve()
+        elif is_poison(error):
+            self.waves.rest()
+        elif outcome in (Outcome.AMBIGUOUS, Outcome.UNREACHABLE):
+            raise error
+        else:
+            raise explain(self.step.title, error) from error
+        self._give_round_up()
+
+    async def _missed(self, error: psycopg.Error, *, skipping: bool, window: Window) -> tuple[bool, int]:
+        outcome = classify(error, during="transaction")
+        if outcome is not Outcome.LOCK_NOT_AVAILABLE or window.waves == 1:
+            self._give_round_up()
         if outcome in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):
-            self.alone_too_slow += outcome is Outcome.CANCELLED and skipping and self.size.rows == 1
+            self.alone_too_slow += outcome is Outcome.CANCELLED and skipping and window.units == 1
             if self.alone_too_slow >= ROW_TRIES_MAX:
                 return await self._bisect(error)
             if skipping or outcome is Outcome.CANCELLED:
@@ -191,32 +316,38 @@ class Lane:
         raise explain(self.step.title, error) from error
 
     async def _bisect(self, error: psycopg.Error) -> tuple[bool, int]:
-        """Close in on the row that cannot be filled; alone in its batch it is named and passed over (I9)."""
+        """Close in on what cannot be filled: a row is named and passed over (I9), a block is noted for a visit row by row."""
+        self._give_round_up()
         if self.size.rows > 1:
             self.size.halve()
-            self.small_until = max(self.small_until, 4)
+            self.small_until = max(self.small_until, SMALL_AFTER_POISON)
             return False, 0
         message = without_values(error)
-        row = await self._next(self.step.pass_over, 1, sqlstate_of(error), message)
+        told = self._told(0) if self.by_blocks else [sqlstate_of(error), message]
+        row = await self._execute(self.walk.pass_over, 1, self.cursor, self.slice.hi, *told)
         if row is None:
             return await self._find_out()
-        self._count_poison(message)
+        if not self.by_blocks:
+            self._count_poison(message)
         self.small_until = 0
-        return await self._moved(row)
+        return self._moved(row)
 
     async def _find_out(self, *, walking: bool = True) -> tuple[bool, int]:
-        """A batch that wrote nothing says so by no row; the slice row tells why."""
+        """A statement that wrote nothing says so by no row; the slice row tells why."""
         now = await self.lead.ask(slices.get(self.lead.control, self.slice.slice))
         if now.epoch != self.slice.epoch:
-            raise LeaseLost("another executor walks this slice now; this one stopped and wrote nothing more")
+            raise SliceTaken("another executor walks this slice now; this one stopped and wrote nothing more")
         if walking and now.finished:
             return True, 0
         if now.seq != self.seq:
             # A reply of ours was lost although its batch was committed: the row, not the reply, is the truth.
             self.seq, self.cursor = now.seq, now.cursor or now.lo
+            self._give_round_up()
             return False, 0
         await self.lead.may_go_on()  # stays while paused
-        if not await self._guarded():
+        if self.by_blocks and await self._asked(f"SELECT {pages.filenode(self.step.table)}::bigint") != now.filenode:
+            raise Rewritten
+        if not await self._asked(f"SELECT {self.step.guard}"):
             raise Conflict(
                 f"the sync trigger of {self.step.table} is missing, disabled or changed, or another trigger would fire for "
                 "what the fill writes; the fill stopped",
@@ -224,33 +355,6 @@ class Lane:
             )
         return False, 0
 
-    async def _guarded(self) -> bool:
-        row = await within(
-            self.lead.control,
-            self.lead.settings.query_deadline_s,
-            fetch_one(self.lead.control, f"SELECT {self.step.guard}", []),
-        )
-        return bool(row and row[0])
-
-
-def is_poison(error: psycopg.Error) -> bool:
-    """Return whether the error is about one row's values: data exceptions, constraint violations, raised exceptions."""
-    sqlstate = sqlstate_of(error) or ""
-    return sqlstate[:2] in ("22", "23", "P0", "2F", "38", "39") or sqlstate == "44000"
-
-
-def is_busy(error: psycopg.Error) -> bool:
-    """Return whether the same statement may go through in a moment: locked by others, out of time, a deadlock broken."""
-    return classify(error, during="transaction") in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED, Outcome.TRANSIENT)
-
-
-async def fetch_one(conn: Connection, sql: str, params: list[Any]) -> Row | None:
-    async with AsyncRawCursor(conn) as cursor:
-        await cursor.execute(sql, params)
-        return await cursor.fetchone()
-
-
-async def fetch_all(conn: Connection, sql: str, params: list[Any]) -> list[Row]:
-    async with AsyncRawCursor(conn) as cursor:
-        await cursor.execute(sql, params)
-        return await cursor.fetchall()
+    async def _asked(self, sql: str) -> Any:
+        row = await self.lead.ask(fetch_one(self.lead.control, sql, []))
+        return row[0] if row else None

@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
-from osc.executor.backfill.lane import Lane
+from typing import TYPE_CHECKING
+
 from osc.executor.lead import Lead
 from osc.program import FillStep
 
+if TYPE_CHECKING:
+    from osc.executor.backfill.lane import Lane
+
+WINDOW_S = 120.0
+"""The rate is over so long: windows, checkpoints and rests make a shorter one jump."""
+
 
 class Meter:
-    """Progress of a fill, told once a second: rows, rate over the last seconds, estimate of the whole."""
+    """Progress of a fill, told once a second: rows, rate over the last two minutes, estimate of the whole.
 
-    WINDOW_S = 30.0
+    The lanes of a process share one.
+    """
 
     def __init__(self, lead: Lead, step: FillStep, *, seen: int) -> None:
-        self._lead, self._step, self._seen = lead, step, seen
+        self._lead, self._step, self.seen = lead, step, seen
         table = lead.program.phase(step.phase).expects.table(step.table)
         self._total = table.rows_estimate if table else 0
         self._marks = [(lead.clock.monotonic(), seen)]
+        self.lanes: list[Lane] = []
+        """Those that walk now."""
+        self._ended = {"filled": 0, "skipped": 0, "poison": 0, "counted": 0, "hot": 0}
 
-    async def add(self, rows: int, lane: Lane) -> None:
+    @property
+    def rate(self) -> float | None:
+        """Rows a second, over the last two minutes at most; ``None`` before there is one."""
+        (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
+        return (last - first) / (last_s - first_s) if last_s > first_s else None
+
+    def end(self, lane: Lane) -> None:
+        """Count what a lane did, now that it is done with its slice."""
+        self.lanes.remove(lane)
+        for key in self._ended:
+            self._ended[key] += getattr(lane, key)
+
+    def add(self, rows: int) -> None:
         """Count ``rows`` and tell the listener once a second."""
-        self._seen += rows
+        self.seen += rows
         now = self._lead.clock.monotonic()
         if now - self._marks[-1][0] < 1.0:
             return
-        self._marks.append((now, self._seen))
-        self._marks = [mark for mark in self._marks if mark[0] > now - self.WINDOW_S] or self._marks[-1:]
-        first = self._marks[0]
-        rate = (self._seen - first[1]) / (now - first[0]) if now > first[0] else None
-        total = max(self._total, self._seen) or None
-        self._lead.report("progress", f"{self._step.table}: {self._seen} rows", step=self._step.id, done=self._seen, total=total, rate=rate,
-                          facts={"batch_rows": lane.size.rows, "filled": lane.filled, "skipped": lane.skipped,
-                                 "poison": lane.poison})  # fmt: skip
+        self._marks.append((now, self.seen))
+        self._marks = [mark for mark in self._marks if mark[0] > now - WINDOW_S] or self._marks[-1:]
+        total = max(self._total, self.seen) or None
+        self._lead.report("progress", f"{self._step.table}: {self.seen} rows", step=self._step.id, done=self.seen, total=total,
+                          rate=self.rate, facts=self._facts())  # fmt: skip
+
+    def _facts(self) -> dict[str, object]:
+        sums = {key: ended + sum(getattr(lane, key) for lane in self.lanes) for key, ended in self._ended.items()}
+        counted, hot = sums.pop("counted"), sums.pop("hot")
+        return {
+            "batch_rows": round(
+                sum(lane.size.rows * lane.rows_per_unit for lane in self.lanes) / max(1, len(self.lanes))
+            ),
+            **sums,
+            "lanes": len(self.lanes),
+            "waves": max((lane.waves.now for lane in self.lanes), default=1),
+            "hot_share": round(hot / counted, 3) if counted else None,
+        }

@@ -6,12 +6,17 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from osc.executor.backfill.lane import Lane
+from osc.executor.backfill.servo import Servo
 from osc.executor.lead import Lead
 from osc.state import settings as knobs
 
+OWN = frozenset({"speed", "batch_target_ms", "walk", "waves", "parallel"})
+"""What the pace itself acts on; all else are limits of signals."""
 READ_EVERY_S = 1.0
 """A knob that was turned is felt within about this time."""
+LANES_AUTO_MAX = 4
+"""``parallel: auto`` grows up to here: beyond, the lanes of one table wait for each other's pages and WAL."""
+AUTO = "auto"
 PATIENCE_MIN = 0.125
 """Batches shorter than an eighth of their target cost more than they spare."""
 PATIENCE_GROWTH = 1.02
@@ -20,11 +25,17 @@ PATIENCE_GROWTH = 1.02
 
 @dataclass
 class Pace:
-    """The pace of one change. ``speed`` is a share of time, ``batch_target_ms`` server time a batch."""
+    """The pace of one change. ``speed`` is a share of time, ``batch_target_ms`` server time a batch.
+
+    ``walk``, ``waves`` and ``lanes`` are what was asked for; ``auto`` leaves it to the engine.
+    """
 
     lead: Lead
     speed: float = 1.0
     batch_target_ms: float = 0.0
+    walk: str = AUTO
+    waves: int | str = AUTO
+    lanes: int | str = 1
     limits: dict[str, Any] = field(default_factory=dict)
     """Of the signals that hold the fill back, by the key under which pacing stores them; ``none`` for one taken away."""
     patience: float = 1.0
@@ -38,15 +49,18 @@ class Pace:
         said = {**lead.change.pacing, **{key: knob.value for key, knob in live.items()}}
         self.speed = float(said.get("speed", 1.0))
         self.batch_target_ms = float(said.get("batch_target_ms", lead.settings.batch_target_ms))
-        self.limits = {key: in_force(value) for key, value in said.items() if key not in ("speed", "batch_target_ms")}
+        self.walk = str(said.get("walk", lead.settings.walk))
+        self.waves = _count(said.get("waves", lead.settings.waves))
+        self.lanes = _count(said.get("parallel", lead.settings.lanes))
+        self.limits = {key: in_force(value) for key, value in said.items() if key not in OWN}
         self._read_at = lead.clock.monotonic()
         return self
 
-    async def apply(self, lane: Lane) -> None:
-        """Give ``lane`` the pace in force, read again at most once in ``READ_EVERY_S``."""
+    async def apply(self, size: Servo) -> None:
+        """Aim ``size`` at the pace in force, read again at most once in ``READ_EVERY_S``."""
         if self._read_at is None or self.lead.clock.monotonic() - self._read_at >= READ_EVERY_S:
             await self.read()
-        lane.speed, lane.size.target_ms = self.speed, self.batch_target_ms * self.patience
+        size.target_ms = self.batch_target_ms * self.patience
 
     def give_way(self, somebody_waits: bool) -> None:
         """Aim at half the time a batch if somebody waits for one, else a little nearer to the target again."""
@@ -54,6 +68,11 @@ class Pace:
             self.patience = max(PATIENCE_MIN, self.patience / 2)
         else:
             self.patience = min(1.0, self.patience * PATIENCE_GROWTH)
+
+
+def _count(value: object) -> int | str:
+    """Return a number, or ``auto``; live settings are text."""
+    return AUTO if str(value).strip('"') == AUTO else int(str(value))
 
 
 def in_force(value: object) -> Any:

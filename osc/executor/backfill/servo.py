@@ -42,21 +42,25 @@ class Servo:
     _costs: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     _average: float | None = None
 
-    def took(self, *, rows: int, ms: float, filled: int | None = None, wal_bytes: int = 0, held: bool = False) -> None:
+    def took(
+        self, *, rows: int, ms: float, asked: int | None = None, filled: float | None = None, wal_bytes: int = 0,
+        held: bool = False,
+    ) -> None:  # fmt: skip
         """Learn from a batch that looked at ``rows`` rows and filled some of them in ``ms`` of server time.
 
-        A short last page teaches nothing. ``wal_bytes`` is what it wrote at most. ``held``: a limit is near or was
-        reached, and a fill that is held back grows no batches (hazards.md section 2).
+        A short last page teaches nothing: ``asked`` is how many it was to take, if not ``self.rows``. ``wal_bytes`` is
+        what it wrote at most. ``held``: a limit is near or was reached, and a fill that is held back grows no batches
+        (hazards.md section 2).
         """
-        if rows < self.rows or ms <= 0:
+        if rows < (asked or self.rows) or ms <= 0:
             return
         if ms > PANIC * self.target_ms:
             self._forget()
-            self._set(self.rows / PANIC)
+            self._set(min(self.rows, rows) / PANIC)
             return
         want = self.target_ms / self._cost(ms / rows)
         if wal_bytes:
-            want = min(want, self.rows * self.wal_max_bytes / wal_bytes)
+            want = min(want, rows * self.wal_max_bytes / wal_bytes)
         ratio = want / self.rows
         is_sparse = filled is not None and filled < SPARSE * rows
         if abs(ratio - 1) < DEAD_BAND or (ratio > 1 and (is_sparse or held)):

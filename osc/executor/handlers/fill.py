@@ -5,14 +5,15 @@ from __future__ import annotations
 import psycopg
 
 from osc.errors import Refused
-from osc.executor.backfill.lane import WALK_THE_KEY, Lane, fetch_one, is_busy, is_poison
-from osc.executor.backfill.meter import Meter
+from osc.executor.backfill import slicing
+from osc.executor.backfill.crew import crew_for, lane_of
+from osc.executor.backfill.lane import Lane, Rewritten
 from osc.executor.backfill.pace import Pace
-from osc.executor.backfill.servo import Servo
+from osc.executor.backfill.session import prepare
+from osc.executor.backfill.statements import is_busy, is_poison
 from osc.executor.handlers import forget
 from osc.executor.lead import Lead
-from osc.executor.throttle.throttle import Throttle
-from osc.pg.session import Connection, close, run, within
+from osc.pg.session import Connection, close
 from osc.program import FillStep
 from osc.state import journal, slices
 from osc.state.journal import StepRow
@@ -32,107 +33,27 @@ async def do(lead: Lead, step: FillStep, row: StepRow) -> None:
 
 
 async def _walk_all(lead: Lead, step: FillStep, row: StepRow, done: str) -> None:
-    conn = await lead.worker("fill")
-    try:
-        await prepare(lead, step, conn)
-        for piece in await _slices(lead, step):
-            await _walk(lead, step, row, conn, piece)
-        await _poison(lead, step, done)
-    finally:
-        await close(conn)
+    while True:
+        crew = await crew_for(lead, step, row)
+        try:
+            await crew.work()
+            break
+        except Rewritten:
+            lead.report("note", f"{step.table} was rewritten; its blocks are walked anew", step=step.id)
+            await slicing.begin_anew(lead, step)
+    await _poison(lead, step, done)
 
 
-async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
-    """Give the session what a batch needs: it is neither version of the application, and it never waits long."""
-    settings = lead.settings
-    life_ms = max(20, round(lead.deadlock_timeout_ms * settings.batch_statement_timeout_share))
-    wait_ms = max(5, round(lead.deadlock_timeout_ms * settings.batch_lock_timeout_share))
-    replica = "SET session_replication_role = replica;" if step.triggers == "skip" else ""
-    await run(
-        conn,
-        f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms}; {WALK_THE_KEY} {replica}",
-        deadline_s=settings.query_deadline_s,
-    )
+async def claimed_lane(lead: Lead, step: FillStep, conn: Connection, piece: Slice, *, walk: str = "") -> Lane | None:
+    """Return a lane on ``piece`` under a new claim, or ``None`` if it is walked by others.
 
-
-async def _slices(lead: Lead, step: FillStep) -> list[Slice]:
-    """Return the slices, made at the first time with the end that is fixed now that the triggers are live (S21)."""
-    found = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
-    if found:
-        return found
-    if not step.end:
-        return await lead.ask(slices.create(lead.control, lead.number, step.id, [(None, None)], lead.epoch))
-    end = await within(lead.control, lead.settings.query_deadline_s, fetch_one(lead.control, step.end, []))
-    if end is None:
-        return []
-    return await lead.ask(slices.create(lead.control, lead.number, step.id, [(None, end[0])], lead.epoch))
-
-
-async def claimed_lane(lead: Lead, step: FillStep, conn: Connection, piece: Slice) -> Lane | None:
-    """Return a lane on ``piece`` under a new claim, or ``None`` if it is finished or walked by others."""
+    ``walk`` is how windows are visited, if not as the slice is walked.
+    """
     mine = await lead.ask(slices.claim(lead.control, piece, lead.executor.owner))
     if mine is None:
         return None
-    pace, settings = await Pace(lead).read(), lead.settings
-    size = Servo(pace.batch_target_ms, settings.batch_rows_first, settings.batch_rows_min, settings.batch_rows_max)
-    return Lane(lead, step, mine, conn, size, speed=pace.speed)
-
-
-async def _walk(lead: Lead, step: FillStep, row: StepRow, conn: Connection, piece: Slice) -> None:
-    lane = await claimed_lane(lead, step, conn, piece)
-    if lane is None:
-        return
-    meter, pace = Meter(lead, step, seen=piece.rows_seen), Pace(lead)
-    throttle = Throttle(lead, step, row, pace)
-    finished = piece.finished
-    async with throttle.watching():
-        while not finished:
-            await lead.may_go_on()
-            await pace.apply(lane)
-            await throttle.pass_through()
-            lane.held = throttle.is_near
-            finished, rows = await lane.batch()
-            await meter.add(rows, lane)
-    await _revisit_skipped(lead, step, row, lane)
-    await lead.ask(slices.add_filled(lead.control, lane.slice, lane.filled))
-
-
-async def _revisit_skipped(lead: Lead, step: FillStep, row: StepRow, lane: Lane) -> None:
-    """Visit what was skipped until nothing is: nothing skipped is ever called complete (I8)."""
-    rounds = 0
-    while windows := await lead.ask(slices.skipped(lead.control, lane.slice.slice)):
-        await lead.may_go_on()
-        left = 0
-        for window in windows:
-            left += await _revisit(lane, window.lo, window.hi, window.skipped)
-        if left:
-            rounds += 1
-            await _say_locked(lead, step, row, left)
-            await lead.clock.sleep(min(lead.settings.revisit_pause_s * rounds, lead.settings.revisit_pause_max_s))
-    await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, None))
-
-
-async def _revisit(lane: Lane, lo: Key | None, hi: Key | None, note: int) -> int:
-    """Visit a noted window; a row in it that became poison meanwhile is named, and the window visited once more."""
-    try:
-        return await lane.revisit(lo, hi, note) or 0
-    except psycopg.Error as error:
-        if is_poison(error):
-            await lane.fill_around_poison(lo, hi, name=True)
-            return 0
-        if not is_busy(error):
-            raise
-        return 1  # locked or too slow at this moment: again later
-
-
-async def _say_locked(lead: Lead, step: FillStep, row: StepRow, left: int) -> None:
-    await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, "rows", {"rows_locked": left}))
-    lead.report(
-        "waiting",
-        f"{left} rows of {step.table} are locked by others; everything else is filled",
-        waiting="rows",
-        step=step.id,
-    )
+    pace = await Pace(lead).read()
+    return lane_of(lead, step, mine, conn, pace, await slicing.look(lead, step), walk=walk)
 
 
 async def _poison(lead: Lead, step: FillStep, done: str = "filled") -> None:
@@ -141,11 +62,11 @@ async def _poison(lead: Lead, step: FillStep, done: str = "filled") -> None:
     if not named:
         return
     left = []
-    pieces = {piece.slice: piece for piece in await lead.ask(slices.of_step(lead.control, lead.number, step.id))}
+    pieces = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
     conn = await lead.worker("fill")
     try:
         await prepare(lead, step, conn)
-        lane = await claimed_lane(lead, step, conn, next(iter(pieces.values())))
+        lane = await claimed_lane(lead, step, conn, pieces[0], walk="keyset" if step.key else "blocks")
         for one in named:
             if lane is not None and await _mended(lane, one.key):
                 await lead.ask(slices.clear_poison(lead.control, one))

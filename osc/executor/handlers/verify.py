@@ -1,33 +1,22 @@
-"""Verification: every row is looked at, page by page, without locks; what is out of step is counted and named."""
+"""Verification: a pass over every row, what moved past the fill sent back, and a verdict that others stand on."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import psycopg
 
 from osc.errors import Refused
-from osc.executor.backfill.lane import WALK_THE_KEY, Lane, Row, fetch_all, fetch_one, is_busy, is_poison
-from osc.executor.handlers.fill import claimed_lane, prepare
+from osc.executor.backfill.inspection import Verdict, ask, inspect
+from osc.executor.backfill.lane import Lane
+from osc.executor.backfill.session import prepare
+from osc.executor.backfill.skipped import fill_around
+from osc.executor.backfill.statements import is_busy, is_poison
+from osc.executor.handlers.fill import claimed_lane
 from osc.executor.lead import Lead
-from osc.failpoints import failpoint
-from osc.pg.outcome import sqlstate_of
-from osc.pg.session import Connection, close, run, set_timeouts, within
+from osc.pg.session import close
 from osc.program import FillStep, VerifyStep
 from osc.state import journal, slices, verifications
 from osc.state.journal import StepRow
 from osc.state.slices import Key
-
-
-@dataclass
-class Verdict:
-    """What a pass found: rows looked at, rows out of step, keys of some, and the pages that hold them."""
-
-    rows: int = 0
-    mismatches: int = 0
-    sample: list[Key] = field(default_factory=list)
-    pages: list[tuple[Key | None, Key | None, int]] = field(default_factory=list)
-    """(lo, hi, rows) of each page with a mismatch, first exclusive, last inclusive."""
 
 
 async def do(lead: Lead, step: VerifyStep, row: StepRow) -> None:
@@ -38,14 +27,14 @@ async def do(lead: Lead, step: VerifyStep, row: StepRow) -> None:
     """
     if step.count_going_on:
         going_on = step.model_copy(update={"count": step.count_going_on, "sample": step.sample_going_on})
-        verdict = await verify(lead, going_on)
+        verdict = await inspect(lead, going_on)
         await lead.ask(verifications.outdate(lead.control, lead.number, step.id))
         return await _judge(lead, step, row, verdict)
-    verdict = await verify(lead, step)
+    verdict = await inspect(lead, step)
     for _ in range(lead.settings.verify_rounds_max):
         if not verdict.mismatches or not await _send_back(lead, step, verdict):
             break
-        verdict = await verify(lead, step)
+        verdict = await inspect(lead, step)
     await _judge(lead, step, row, verdict)
 
 
@@ -68,91 +57,6 @@ def refuse_mismatches(lead: Lead, step: VerifyStep, verdict: Verdict) -> None:
         )
 
 
-async def verify(lead: Lead, step: VerifyStep) -> Verdict:
-    """Take one pass over the whole table and record its verdict (only a finished pass has one, F102)."""
-    conn = await lead.worker("verify")
-    try:
-        number = await lead.ask(verifications.begin(lead.control, lead.number, step.id, lead.epoch))
-        verdict = await _pass(lead, step, conn)
-        await failpoint("verify.before")
-        await lead.ask(
-            verifications.finish(
-                lead.control, number, rows=verdict.rows, mismatches=verdict.mismatches, sample=verdict.sample
-            )
-        )
-        await failpoint("verify.after")
-        return verdict
-    finally:
-        await close(conn)
-
-
-async def _pass(lead: Lead, step: VerifyStep, conn: Connection) -> Verdict:
-    settings = lead.settings
-    await set_timeouts(conn, statement_timeout_ms=round(settings.query_deadline_s * 1000), lock_timeout_ms=settings.session_lock_timeout_ms,
-                       deadline_s=settings.query_deadline_s)  # fmt: skip
-    await run(conn, WALK_THE_KEY, deadline_s=settings.query_deadline_s)
-    verdict, lo, limit = Verdict(), None, settings.verify_rows
-    last_told = lead.clock.monotonic()
-    while True:
-        await lead.may_go_on()
-        try:
-            page = await _ask(lead, conn, step.count, [lo, limit])
-        except psycopg.Error as error:
-            if sqlstate_of(error) == "57014" and limit > 1:
-                limit = max(1, limit // 4)
-                continue
-            if not is_poison(error):
-                raise
-            lo, limit, ended = await _around_poison(lead, step, conn, verdict, lo, limit)
-            if ended:
-                return verdict
-            continue
-        assert page is not None
-        rows, mismatches, last = int(page[0]), int(page[1]), page[2]
-        if mismatches:
-            await _sample(lead, step, conn, verdict, lo, limit)
-            verdict.pages.append((lo, last, rows))
-        verdict.rows += rows
-        verdict.mismatches += mismatches
-        if rows < limit:
-            return verdict
-        lo, limit = last, min(settings.verify_rows, limit * 2)
-        if lead.clock.monotonic() - last_told >= 1.0:
-            last_told = lead.clock.monotonic()
-            _tell(lead, step, verdict)
-
-
-async def _around_poison(
-    lead: Lead, step: VerifyStep, conn: Connection, verdict: Verdict, lo: Key | None, limit: int
-) -> tuple[Key | None, int, bool]:
-    """An expression raised on this page: take a smaller one, or count the one row left as out of step and step over it."""
-    if limit > 1:
-        return lo, max(1, limit // 8), False
-    row = await _ask(lead, conn, step.next_key, [lo])
-    if row is None:
-        return lo, limit, True
-    verdict.rows += 1
-    verdict.mismatches += 1
-    verdict.pages.append((row[0], row[0], 1))
-    if len(verdict.sample) < lead.settings.sample_keys_max:
-        verdict.sample.append(list(row[0]))
-    return row[0], limit, False
-
-
-async def _sample(lead: Lead, step: VerifyStep, conn: Connection, verdict: Verdict, lo: Key | None, limit: int) -> None:
-    room = lead.settings.sample_keys_max - len(verdict.sample)
-    if room > 0:
-        found = await within(conn, lead.settings.query_deadline_s, fetch_all(conn, step.sample, [lo, limit, room]))
-        verdict.sample += [list(row[0]) for row in found]
-
-
-def _tell(lead: Lead, step: VerifyStep, verdict: Verdict) -> None:
-    table = lead.program.phase(step.phase).expects.table(step.table)
-    total = max(table.rows_estimate if table else 0, verdict.rows) or None
-    lead.report("progress", f"{step.table}: {verdict.rows} rows verified", step=step.id, done=verdict.rows, total=total,
-                facts={"mismatches": verdict.mismatches})  # fmt: skip
-
-
 async def _send_back(lead: Lead, step: VerifyStep, verdict: Verdict) -> bool:
     """Fill the pages with mismatches once more (a key that moved behind the cursor, F52); return whether rows were filled."""
     fill = next((one for one in lead.program.steps() if isinstance(one, FillStep) and one.table == step.table), None)
@@ -164,7 +68,7 @@ async def _send_back(lead: Lead, step: VerifyStep, verdict: Verdict) -> bool:
     conn = await lead.worker("fill")
     try:
         await prepare(lead, fill, conn)
-        lane = await claimed_lane(lead, fill, conn, pieces[0])
+        lane = await claimed_lane(lead, fill, conn, pieces[0], walk="keyset" if step.key else "blocks")
         return lane is not None and await _fill_pages(step, lane, verdict)
     finally:
         await close(conn)
@@ -193,20 +97,15 @@ async def _fill_page(step: VerifyStep, lane: Lane, lo: Key | None, hi: Key | Non
     except psycopg.Error as error:
         if not is_poison(error):
             raise
-        await lane.fill_around_poison(lo, hi, name=False)
+        await fill_around(lane, lo, hi, name=False)
         return
     at, left = lo, rows
     while left > 0:
-        page = await _ask(lane.lead, lane.conn, step.count, [at, max(1, rows // 8)])
+        up_to = [hi] if step.ranged else []
+        page = await ask(lane.lead, lane.conn, step.count, [at, max(1, rows // 8) if step.key else 1, *up_to])
         assert page is not None
-        if not page[0]:
-            return
         if page[1]:
             await _fill_page(step, lane, at, page[2], int(page[0]))
+        if page[2] is None:
+            return
         at, left = page[2], left - int(page[0])
-
-
-async def _ask(lead: Lead, conn: Connection, sql: str, params: list[object]) -> Row | None:
-    return await within(
-        conn, lead.settings.query_deadline_s + lead.settings.reply_grace_s, fetch_one(conn, sql, params)
-    )

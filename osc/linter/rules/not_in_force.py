@@ -15,11 +15,8 @@ ID = "not-in-force"
 WHY = "Whoever writes a limit relies on it; one that nobody keeps is worse than none."
 
 NOT_YET = {
-    "backfill": (
-        "parallel", "walk", "waves",
-    ),
     "switch": ("per_table",),
-}  # fmt: skip
+}
 """Taken from this list when the engine learns them."""
 
 

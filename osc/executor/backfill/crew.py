@@ -1,0 +1,255 @@
+"""The lanes of one process: they claim slices, one each, until none is left, and share pace, throttle and progress."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import anyio
+
+from osc.executor.backfill import slicing
+from osc.executor.backfill.lane import Lane, Rewritten, SliceTaken
+from osc.executor.backfill.lanes import Lanes
+from osc.executor.backfill.meter import Meter
+from osc.executor.backfill.pace import AUTO, Pace
+from osc.executor.backfill.servo import Servo
+from osc.executor.backfill.session import prepare
+from osc.executor.backfill.skipped import revisit_all
+from osc.executor.backfill.waves import FIRST_BATCHES, Heap, Waves, count
+from osc.executor.keeping import single
+from osc.executor.lead import Lead
+from osc.executor.throttle.throttle import Throttle
+from osc.pg.session import Connection, close
+from osc.program import FillStep
+from osc.state import journal, slices
+from osc.state.journal import StepRow
+from osc.state.slices import Slice
+
+ASK_EVERY_S = 0.2
+"""Between two looks whether somebody wants the change elsewhere."""
+COUNTED_EVERY_S = 2.0
+"""What was filled, and how, is written down so often; nothing depends on it."""
+
+
+def lane_of(
+    lead: Lead, step: FillStep, piece: Slice, conn: Connection, pace: Pace, heap: Heap, *, walk: str = "",
+    before: Lane | None = None,
+) -> Lane:  # fmt: skip
+    """Return a lane on a slice that is claimed; batches begin small, or as large as ``before`` had them on the last one."""
+    settings = lead.settings
+    per_unit = max(1.0, heap.rows_per_block) if (walk or piece.walk) == "blocks" else 1.0
+
+    def units(rows: int) -> int:
+        return max(1, round(rows / per_unit))
+
+    size, waves = (before.size, before.waves) if before else (None, None)
+    size = size or Servo(
+        pace.batch_target_ms, units(settings.batch_rows_first), settings.batch_rows_min, units(settings.batch_rows_max)
+    )
+    waves = waves or Waves(waves_for(piece, heap, pace), rested=FIRST_BATCHES)
+    return Lane(lead, step, piece, conn, size, waves=waves, rows_per_unit=per_unit, speed=pace.speed, walk_name=walk)
+
+
+def waves_for(piece: Slice, heap: Heap, pace: Pace) -> int:
+    """Return into how many waves the windows of a slice are cut.
+
+    Rows that follow each other by key and lie all over the heap meet few others of their block in a window: then
+    each batch is a wave as it is.
+    """
+    if pace.waves != AUTO:
+        return int(pace.waves)
+    return 1 if piece.walk == "keyset" and heap.follows_the_key is False else count(heap)
+
+
+@dataclass
+class Crew:
+    """Walks all slices of a step. ``row`` is the step's in the journal, where its waiting is noted."""
+
+    lead: Lead
+    step: FillStep
+    row: StepRow
+    pace: Pace
+    heap: Heap
+    meter: Meter
+    throttle: Throttle = field(init=False)
+    lanes: Lanes = field(init=False)
+    _mine: set[int] = field(default_factory=set)
+    """Slices that lanes of this process walk."""
+    _claiming: anyio.Lock = field(default_factory=anyio.Lock)
+    _found_none: bool = False
+    """Whether a lane found no slice to claim lately: others walk those that are left."""
+    _asked_s: float = -math.inf
+    _left: int = 0
+    """Rows that were locked when their windows were visited again, since somebody came on."""
+    _is_rewritten: bool = False
+
+    def __post_init__(self) -> None:
+        self.throttle = Throttle(self.lead, self.step, self.row, self.pace)
+        self.lanes = Lanes(self.pace, self.throttle, self.meter, self.lead.clock)
+
+    async def work(self) -> None:
+        """Return when every slice is walked to its end and nothing that was skipped is left.
+
+        Raises Rewritten, with no lane at work any more, if the table has got another file.
+        """
+        async with self.throttle.watching():
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._foreman, group)
+            except BaseExceptionGroup as errors:
+                raise single(errors) from None
+        if self._is_rewritten:
+            raise Rewritten
+        await self._waiting_for(None)
+
+    async def _foreman(self, group: anyio.abc.TaskGroup) -> None:
+        """Keep as many lanes at work as are wanted, until nothing is left to do."""
+        running: dict[int, anyio.Event] = {}
+        while not self._is_rewritten:
+            running = {number: done for number, done in running.items() if not done.is_set()}
+            if await self._is_done():
+                return  # lanes that still run find nothing more to claim
+            self.lanes.look(len(running))
+            for number in range(0 if self._found_none else self.lanes.wanted):
+                if number not in running:
+                    running[number] = anyio.Event()
+                    group.start_soon(self._lane, number, running[number])
+            self._found_none = False
+            await self._any_ends(running)
+
+    async def _any_ends(self, running: dict[int, anyio.Event]) -> None:
+        """Wait a moment, or until a lane ends."""
+        if not running:
+            return await self.lead.clock.sleep(self.lead.settings.poll_s)
+        with anyio.move_on_after(self.lead.settings.poll_s):
+            async with anyio.create_task_group() as group:
+
+                async def wait(done: anyio.Event) -> None:
+                    await done.wait()
+                    group.cancel_scope.cancel()
+
+                for done in running.values():
+                    group.start_soon(wait, done)
+
+    async def _is_done(self) -> bool:
+        await self.lead.may_go_on()
+        return not await self.lead.ask(slices.is_open(self.lead.control, self.lead.number, self.step.id))
+
+    async def _lane(self, number: int, done: anyio.Event) -> None:
+        """Walk slices on one session, until there is none to claim or fewer lanes are wanted."""
+        try:
+            piece = await self._claim()
+            if piece is None:
+                return
+            conn = await self.lead.worker("fill")
+            try:
+                await prepare(self.lead, self.step, conn)
+                lane: Lane | None = None
+                while piece is not None:
+                    lane = lane_of(self.lead, self.step, piece, conn, self.pace, self.heap, before=lane)
+                    await self._walk(number, lane)
+                    piece = await self._claim() if self._is_wanted(number) else None
+            finally:
+                await close(conn)
+        finally:
+            done.set()
+
+    def _is_wanted(self, number: int) -> bool:
+        return number < self.lanes.wanted and not self._is_rewritten
+
+    async def _claim(self) -> Slice | None:
+        lead = self.lead
+        await lead.may_go_on()
+        async with self._claiming:  # the next lane must know what this one has got
+            piece = await lead.ask(
+                slices.claim_next(lead.control, lead.number, self.step.id, lead.executor.owner, mine=sorted(self._mine),
+                                  silent_s=lead.settings.worker_silent_s)
+            )  # fmt: skip
+            if piece is not None:
+                self._mine.add(piece.slice)
+        self._found_none = piece is None
+        return piece
+
+    async def _walk(self, number: int, lane: Lane) -> None:
+        piece = lane.slice
+        self.meter.lanes.append(lane)
+        try:
+            finished = piece.finished or await self._to_the_end(number, lane)
+            if finished and (left := await revisit_all(lane)):
+                await self._wait_for_rows(left)
+        except SliceTaken:
+            await self.lead.may_go_on()  # by a rival, who has the lead now, or by another process of the same
+        except Rewritten:
+            self._is_rewritten = True
+        finally:
+            self._mine.discard(piece.slice)
+            self.meter.end(lane)
+        await self.lead.ask(slices.let_go(self.lead.control, lane.slice))
+
+    async def _to_the_end(self, number: int, lane: Lane) -> bool:
+        """Return whether the slice was walked to its end, and not only to where the lane was not wanted any more."""
+        finished, noted_s = False, self.lead.clock.monotonic()
+        try:
+            while not finished and self._is_wanted(number):
+                await self._may_go_on()
+                await self.pace.apply(lane.size)
+                lane.speed = self.pace.speed
+                await self.throttle.pass_through()
+                lane.held = self.throttle.is_near
+                finished, rows = await lane.batch()
+                self.meter.add(rows)
+                if self.lead.clock.monotonic() - noted_s >= COUNTED_EVERY_S:
+                    noted_s = self.lead.clock.monotonic()
+                    await self._note(lane)
+        finally:
+            self._left = 0
+        await self._note(lane)
+        return finished
+
+    async def _may_go_on(self) -> None:
+        """Ask as ``Lead.may_go_on`` does, but not before each batch: a batch proves lead and pause itself."""
+        now_s = self.lead.clock.monotonic()
+        if now_s - self._asked_s >= ASK_EVERY_S or self.lead.is_lost:
+            self._asked_s = now_s
+            await self.lead.may_go_on()
+
+    async def _note(self, lane: Lane) -> None:
+        filled, counted, hot = lane.newly_counted()
+        await self.lead.ask(
+            slices.add_filled(
+                self.lead.control,
+                lane.slice,
+                filled,
+                waved=counted,
+                hot=hot,
+                waves=lane.waves.asked,
+                rest=lane.waves.is_in_vain,
+            )
+        )
+
+    async def _wait_for_rows(self, left: int) -> None:
+        """Say that rows are locked by others, and come back later."""
+        self._left += 1
+        await self._waiting_for({"rows_locked": left})
+        self.lead.report(
+            "waiting",
+            f"{left} rows of {self.step.table} are locked by others; everything else is filled",
+            waiting="rows",
+            step=self.step.id,
+        )
+        settings = self.lead.settings
+        await self.lead.clock.sleep(min(settings.revisit_pause_s * self._left, settings.revisit_pause_max_s))
+
+    async def _waiting_for(self, detail: dict[str, object] | None) -> None:
+        kind = None if detail is None else "rows"
+        await self.lead.ask(
+            journal.waiting(self.lead.control, self.lead.number, self.row.ordinal, self.lead.epoch, kind, detail)
+        )
+
+
+async def crew_for(lead: Lead, step: FillStep, row: StepRow) -> Crew:
+    """Return a crew for the slices of a step, which are made if there are none."""
+    pace = await Pace(lead).read()
+    heap = await slicing.look(lead, step)
+    pieces = await slicing.cut(lead, step, pace, heap)
+    return Crew(lead, step, row, pace, heap, Meter(lead, step, seen=sum(one.rows_seen for one in pieces)))

@@ -1,0 +1,30 @@
+"""The session of a lane: what it tells the server about itself, and what the planner must not do."""
+
+from __future__ import annotations
+
+from osc.executor.lead import Lead
+from osc.pg.session import Connection, run
+from osc.program import FillStep
+
+WALK_THE_KEY = (
+    "SET enable_seqscan = off; SET enable_bitmapscan = off;"
+    " SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_custom_plan;"
+)
+"""The planner must walk the key's index: for a page of unknown bounds a scan of the whole table could look cheaper."""
+ASYNCHRONOUS = "SET synchronous_commit = off"
+"""A batch and its checkpoint are one transaction, so a crash of the server loses both or neither; and whatever osc writes
+about a finished fill is flushed behind them. So no batch waits for a disk or a synchronous standby."""
+
+
+async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
+    """Give the session what a batch needs: it is neither version of the application, and it never waits long."""
+    settings = lead.settings
+    life_ms = max(20, round(lead.deadlock_timeout_ms * settings.batch_statement_timeout_share))
+    wait_ms = max(5, round(lead.deadlock_timeout_ms * settings.batch_lock_timeout_share))
+    replica = "SET session_replication_role = replica;" if step.triggers == "skip" else ""
+    await run(
+        conn,
+        f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms};"
+        f" {ASYNCHRONOUS}; {WALK_THE_KEY} {replica}",
+        deadline_s=settings.query_deadline_s,
+    )

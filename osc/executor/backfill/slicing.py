@@ -1,0 +1,130 @@
+"""How a table is walked, and in how many slices: decided once, when the walk begins, from how it lies in its heap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from osc.executor.backfill.pace import AUTO, LANES_AUTO_MAX, Pace
+from osc.executor.backfill.statements import fetch_all, fetch_one
+from osc.executor.backfill.waves import Heap
+from osc.executor.lead import Lead
+from osc.pg.session import run, within
+from osc.program import FillStep, VerifyStep
+from osc.sql import pages
+from osc.sql.named import load
+from osc.sql.pages import ByKey, position
+from osc.state import slices
+from osc.state.slices import Key, Slice
+
+FOLLOWS_FROM = 0.9
+"""From this correlation on neighbours by key are taken for neighbours in the heap."""
+SLICES_MAX = 64
+SLICES_A_LANE = 2
+SLICE_OF_ONE = 8
+"""So many times its least length a slice has where one lane walks."""
+SAMPLED_BLOCKS = 300
+"""So many blocks are read to cut a table by its key, as ANALYZE reads them for a histogram of 100 parts."""
+ROWS_PER_BLOCK = 50.0
+"""Taken for the rows of a block where there are no statistics: rows of about 130 bytes."""
+ROW_OVERHEAD_BYTES = 28
+"""Header, item pointer and null bitmap, as far as nothing is aligned."""
+
+
+async def look(lead: Lead, step: FillStep | VerifyStep) -> Heap:
+    """Return how the table lies in its heap; only reads catalogs."""
+    key = step.key[0].name if step.key else ""
+    params = {"table": step.table.sql, "key": key, "columns": list(step.columns)}
+    cursor = await run(lead.control, load("heap")["heap"], params, deadline_s=lead.settings.query_deadline_s)
+    row = await cursor.fetchone()
+    if row is None:
+        return Heap(0, ROWS_PER_BLOCK, 0.0, 0)
+    blocks, _, rows_per_block, fillfactor, width, correlation, indexes, is_indexed = row
+    free = 1 - fillfactor / 100
+    if rows_per_block and width:
+        free = max(free, 1 - rows_per_block * (width + ROW_OVERHEAD_BYTES) / 8168)
+    return Heap(
+        blocks=int(blocks),
+        rows_per_block=float(rows_per_block or ROWS_PER_BLOCK),
+        free_share=max(0.0, free),
+        indexes=int(indexes),
+        follows_the_key=None if correlation is None else correlation >= FOLLOWS_FROM,
+        is_indexed=bool(is_indexed),
+    )
+
+
+def walk_for(step: FillStep, heap: Heap, asked: str) -> str:
+    """Return ``keyset`` or ``blocks``.
+
+    Along the key where the heap follows it, through the blocks where it does not (random uuids) or nobody knows: there a
+    window of keys is scattered over all of the heap.
+    """
+    if step.blocks is None:
+        return "keyset"
+    if asked in ("keyset", "blocks") and (asked == "blocks" or step.key):
+        return asked
+    return "keyset" if step.key and heap.follows_the_key else "blocks"
+
+
+async def cut(lead: Lead, step: FillStep, pace: Pace, heap: Heap) -> list[Slice]:
+    """Return the slices, made at the first time with the end that is fixed now that the triggers are live (S21)."""
+    found = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
+    if found:
+        return found
+    if not step.end and step.key:
+        return await lead.ask(slices.create(lead.control, lead.number, step.id, [(None, None)], lead.epoch))
+    walk = walk_for(step, heap, pace.walk)
+    end = await within(lead.control, lead.settings.query_deadline_s, fetch_one(lead.control, step.walk(walk).end, []))
+    if end is None:
+        return []
+    filenode = int(end[1]) if walk == "blocks" else None
+    inner = await _edges(lead, step, heap, walk, end[0], pace.lanes)
+    edges: list[Key | None] = [None, *inner, list(end[0])]
+    bounds = list(pairwise(edges))
+    return await lead.ask(slices.create(lead.control, lead.number, step.id, bounds, lead.epoch, filenode=filenode))
+
+
+def slices_for(blocks: int, lanes: int | str, blocks_min: int) -> int:
+    """Return into how many slices so many blocks are cut.
+
+    Of a table that one lane walks slices are long, as each begins and ends with short windows; several lanes want some
+    each, so that they end at about the same time.
+    """
+    several = LANES_AUTO_MAX if lanes == AUTO else int(lanes)
+    wanted = max(blocks // (blocks_min * SLICE_OF_ONE), several * SLICES_A_LANE if several > 1 else 1)
+    return max(1, min(SLICES_MAX, wanted, blocks // blocks_min))
+
+
+async def _edges(lead: Lead, step: FillStep, heap: Heap, walk: str, end: Key, lanes: int | str) -> Sequence[Key]:
+    """Return where the table is cut, between its two ends."""
+    blocks = pages.block_of(end) if walk == "blocks" else heap.blocks
+    n = slices_for(blocks, lanes, lead.settings.slice_blocks_min)
+    if n == 1:
+        return []
+    if walk == "blocks":
+        return _equal(blocks, n)
+    return [key for key in await _sampled(lead, step, blocks, n) if key != list(end)]
+
+
+async def ranges(lead: Lead, step: VerifyStep, heap: Heap) -> list[tuple[Key | None, Key | None]]:
+    """Return ranges that hold about the same number of rows each, over all that is there and will come."""
+    n = max(1, min(SLICES_MAX, heap.blocks // lead.settings.slice_blocks_min))
+    inner = [] if n == 1 else await _sampled(lead, step, heap.blocks, n) if step.key else _equal(heap.blocks, n)
+    return list(pairwise([None, *inner, None]))
+
+
+def _equal(blocks: int, n: int) -> list[Key]:
+    return [position(blocks * part // n) for part in range(1, n)]
+
+
+async def _sampled(lead: Lead, step: FillStep | VerifyStep, blocks: int, n: int) -> list[Key]:
+    """Return keys that cut a sample of the table in ``n`` equal parts."""
+    share = min(100.0, 100.0 * SAMPLED_BLOCKS / max(1, blocks))
+    sample = pages.sample(ByKey(step.table, step.key))
+    rows = await within(lead.control, lead.settings.query_deadline_s, fetch_all(lead.control, sample, [n, share]))
+    return [list(row[0]) for row in rows]
+
+
+async def begin_anew(lead: Lead, step: FillStep) -> None:
+    """Forget the walk: somebody gave the table another file, and positions in the old one mean nothing any more."""
+    await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch))
