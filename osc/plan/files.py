@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-from osc.errors import Finding, InvalidPlan, Place
+from osc.errors import Finding, InvalidPlan, Place, Severity
 
 FILE_BYTES_MAX = 256 * 1024
 """A plan is a page or two. Of more than this the parser would need seconds, however it is written."""
 
 
-def read_text(path: Path) -> str:
-    """Return the text of ``path``; raise InvalidPlan (P003, P012, P016) if it is not a plan's file."""
-    return decode(_read_bytes(path), str(path))
+def read_text(path: Path) -> tuple[str, tuple[Finding, ...]]:
+    """Return the text of ``path`` and the warnings about its file; raise InvalidPlan (P003, P012, P016) if it is no plan's."""
+    data, mode = _read_bytes(path)
+    return decode(data, str(path)), tuple(_warnings(mode, str(path)))
 
 
-def _read_bytes(path: Path) -> bytes:
+def _warnings(mode: int, name: str) -> Iterator[Finding]:
+    """The plan is SQL that osc runs with its own rights: who may write the file may do what osc's role may (B17)."""
+    if mode & stat.S_IWOTH:
+        message = "everybody who can log in on this machine may write this plan, and its SQL runs as osc's role"
+        yield Finding("P004", message, "chmod o-w", Severity.WARNING, Place(name))
+
+
+def _read_bytes(path: Path) -> tuple[bytes, int]:
+    """Return what the file holds and its mode, both of the same open file: its name may lead elsewhere a moment later."""
     try:
         # O_NONBLOCK: opening a FIFO without a writer would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "the name cannot be a file's"
         raise _refused("P003", f"cannot be opened: {reason}", Place(str(path))) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
         raise _refused("P003", "is not a regular file", Place(str(path)))
     with os.fdopen(descriptor, "rb") as file:
         try:
-            return file.read(FILE_BYTES_MAX + 1)
+            return file.read(FILE_BYTES_MAX + 1), mode
         except OSError as error:
             raise _refused("P003", f"cannot be read: {error.strerror}", Place(str(path))) from None
 

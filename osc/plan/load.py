@@ -33,6 +33,8 @@ class PlanFile:
     file: str
     places: Mapping[tuple[str | int, ...], Place]
     text: str = ""
+    warnings: tuple[Finding, ...] = ()
+    """What is to be said of the file itself, whatever the plan in it says."""
 
     def placed(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Return ``findings`` sorted, each with the place of its path or of the nearest thing above it."""
@@ -54,7 +56,8 @@ def load_plan(path: Path | str, kinds: Kinds | None = None) -> Plan:
 
 def open_plan(path: Path | str, kinds: Kinds | None = None) -> PlanFile:
     """Return the plan in the file ``path`` with the places of its parts; raise InvalidPlan like load_plan."""
-    return open_text(read_text(Path(path)), str(path), kinds)
+    text, warnings = read_text(Path(path))
+    return replace(open_text(text, str(path), kinds), warnings=warnings)
 
 
 def load_text(text: str, name: str, kinds: Kinds | None = None) -> Plan:

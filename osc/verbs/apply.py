@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from osc.errors import Conflict, Refused
+from osc.executor.reports import Report
 from osc.pg.session import Connection
 from osc.plan import PlanFile, open_plans
 from osc.plan.pacing import pacing
@@ -36,6 +37,8 @@ async def apply(
 
 
 async def _apply(session: Session, source: PlanFile, to: Phase | None, *, detach: bool, accept_drift: bool) -> Outcome:
+    for warning in source.warnings:
+        session.listener(Report(kind="note", change=source.plan.id, message=f"warning: {warning.line()}"))
     change = await register(session, source)
     if change.state is State.DONE:
         return outcome_of(change, f"{change.id} is done already")

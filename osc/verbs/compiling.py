@@ -68,7 +68,7 @@ async def compile_on(conn: Connection, source: PlanFile, catalog: Catalog) -> Co
         raise placed(refused, source) from None
     words = {word for proof in program.proofs for word in _words(proof.expression)}
     program = program.model_copy(update={"functions": await functions_named(conn, words)})
-    return Compiled(source, catalog, program, tuple(source.placed(warnings)))
+    return Compiled(source, catalog, program, (*source.warnings, *source.placed(warnings)))
 
 
 def _words(text: str) -> set[str]:

@@ -52,7 +52,7 @@ async def lint(session: Session | None, paths: Sequence[Path]) -> LintResult:
     sources, findings = _read(paths)
     unreadable = bool(findings)
     for source in sources:
-        findings += source.placed(findings_offline(source.plan))
+        findings += (*source.warnings, *source.placed(findings_offline(source.plan)))
     known: list[str] = []
     if session is not None and sources:
         async with session.connection("lint", read_only=True) as conn:

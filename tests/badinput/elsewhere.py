@@ -9,7 +9,8 @@ SHOWN: dict[str, tuple[str, ...]] = {
     **{f"B{number:02}": ("badinput/test_files.py::test_a_file_that_is_no_plan_is_refused_with_code_and_place",)
        for number in (*range(1, 17), 45)},
     "B17": ("badinput/test_files.py::test_what_is_no_regular_file_is_refused_at_once",
-            "badinput/test_surroundings.py::test_a_file_that_opens_and_cannot_be_read_is_told"),
+            "badinput/test_surroundings.py::test_a_file_that_opens_and_cannot_be_read_is_told",
+            "badinput/test_surroundings.py::test_a_plan_that_everybody_may_write_is_warned_of"),
     "B18": ("badinput/test_files.py::test_a_file_without_end_is_refused_at_once",
             "badinput/test_surroundings.py::test_a_plan_is_never_read_from_a_line_that_may_have_no_end",
             "badinput/test_surroundings.py::test_a_file_over_the_limit_on_stdin_is_told_as_one"),
@@ -60,7 +61,6 @@ NOT_IN_OSC: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 OPEN: dict[str, str] = {
-    "B17": "unreadable files are told; that a plan is world-writable is not warned of",
     "B35": "EXECUTE of every role that writes is asked for; a SECURITY DEFINER function of another owner is not looked at",
     "B62": "what the address asks of the line is never taken less; osc asks for no more than that by itself",
     "B65": "an approval belongs to one program; it has no nonce, no expiry and no second pair of eyes yet",

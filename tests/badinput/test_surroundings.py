@@ -32,6 +32,23 @@ def test_a_file_that_opens_and_cannot_be_read_is_told(watched: Watched) -> None:
     assert (done.code, "OSC-P003" in done.out) == (2, True), done
 
 
+def test_a_plan_that_everybody_may_write_is_warned_of(
+    offline: Osc, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B17: the SQL in it runs as osc's role. Nobody else's file is refused for it: a pipeline's checkout may be so."""
+    monkeypatch.setenv("OSC_DATABASE_URL", dsn)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("CREATE TABLE t (id int PRIMARY KEY, a varchar(9))")
+    plan = tmp_path / "00001_open.yaml"
+    plan.write_text(CHANGE)
+    calls = (("lint", "--offline", plan), ("lint", plan), ("explain", plan), ("apply", plan, "--detach"))
+    for mode, warned in ((0o666, True), (0o664, False)):
+        plan.chmod(mode)
+        for call in calls:
+            done = Watched(offline)(*call)
+            assert (done.code, "OSC-P004" in done.out + done.err) == (0, warned), (call, done)
+
+
 @pytest.mark.parametrize("path", ["-", "/dev/stdin"])
 def test_a_plan_is_never_read_from_a_line_that_may_have_no_end(path: str) -> None:
     """The writer of the pipe keeps it open; who read from it would wait for ever, or take in what has no limit."""
