@@ -22,8 +22,13 @@ def read_text(path: Path) -> tuple[str, tuple[Finding, ...]]:
 def _warnings(mode: int, name: str) -> Iterator[Finding]:
     """The plan is SQL that osc runs with its own rights: who may write the file may do what osc's role may (B17)."""
     if mode & stat.S_IWOTH:
-        message = "everybody who can log in on this machine may write this plan, and its SQL runs as osc's role"
-        yield Finding("P004", message, "chmod o-w", Severity.WARNING, Place(name))
+        yield Finding(
+            "P004",
+            "everybody who can log in on this machine may write this plan, and its SQL runs as osc's role",
+            "chmod o-w",
+            Severity.WARNING,
+            Place(name),
+        )
 
 
 def _read_bytes(path: Path) -> tuple[bytes, int]:

@@ -22,13 +22,12 @@ from osc.pg.privileges import missing_grant
 from osc.pg.retry import retrying
 from osc.pg.session import Connection, run
 from osc.pg.types import read_types
+from osc.pg.writers import lacking, used
 from osc.plan import PlanFile, open_plan
 from osc.program import Program
 from osc.program.model import Proof
 from osc.settings import DEFAULTS, Settings
-from osc.sql.named import load
 
-ROLES_SHOWN_MAX = 10
 PASSING = frozenset({Outcome.TRANSIENT, Outcome.LOCK_NOT_AVAILABLE})
 """What a read is repeated after."""
 
@@ -130,9 +129,9 @@ async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> lis
     """
     found = []
     for proof in compiled.program.proofs:
-        lacking: list[Finding] = []
-        error = await _failure(conn, proof.sql, settings, partial(_lacking, conn, compiled, proof, settings, lacking))
-        found += lacking
+        against: list[Finding] = []
+        error = await _failure(conn, proof.sql, settings, partial(_use, conn, compiled, proof, settings, against))
+        found += against
         if error is not None:
             said = _said(error)
             hint = (missing_grant(said) if error.sqlstate == "42501" else None) or proof.hint
@@ -155,27 +154,35 @@ async def _failure(
     return None
 
 
-async def _lacking(
-    conn: Connection, compiled: Compiled, proof: Proof, settings: Settings, found: list[Finding]
-) -> None:
-    """Add a finding for each grant that a role needs which writes to the table of ``proof``, where it stands proven."""
+async def _use(conn: Connection, compiled: Compiled, proof: Proof, settings: Settings, found: list[Finding]) -> None:
+    """Add what is against the things that ``proof`` uses, where it stands proven."""
+    tables = [table.oid for table in compiled.catalog.tables if table.oid is not None]
+    names = proof.path[-1:] in (("up",), ("down",), ("type",))  # which the trigger's text holds
+    use = await used(conn, tables, names=names, deadline_s=settings.query_deadline_s)
+    if proof.code != "C231":  # what goes along stands on the table already
+        found += [_runs_as(proof, function, owner) for function, owner in use.runs_as]
     if proof.path[-1:] == ("fill",):
         return  # only osc's own batches compute it
-    params = {
-        "tables": [table.oid for table in compiled.catalog.tables if table.oid is not None],
-        "names": proof.path[-1:] in (("up",), ("down",), ("type",)),  # which the trigger's text holds
-    }
-    cursor = await run(conn, load("writers")["lacking"], params, deadline_s=settings.query_deadline_s)
-    for missing, roles in await cursor.fetchall():
-        who = ", ".join(roles[:ROLES_SHOWN_MAX]) + (", …" if len(roles) > ROLES_SHOWN_MAX else "")
+    missing = await lacking(conn, use.tables, use.functions, use.schemas, deadline_s=settings.query_deadline_s)
+    for grant, who in missing:
         found.append(
             Finding(
                 "C261",
-                f"{proof.expression}: is computed as whoever writes to the table, and without {missing} the writes of {who} would fail",
-                f"GRANT {missing} TO {who}",
+                f"{proof.expression}: is computed as whoever writes to the table, and without {grant} the writes of {who} would fail",
+                f"GRANT {grant} TO {who}",
                 path=proof.path,
             )
         )
+
+
+def _runs_as(proof: Proof, function: str, owner: str) -> Finding:
+    """Whose function it is decides what every row gets, and does so with rights that neither table nor writer has (B35)."""
+    return Finding(
+        "C262",
+        f"{proof.expression}: {function} is SECURITY DEFINER and runs with the rights of {owner}, who does not own the table",
+        "call a function that is SECURITY INVOKER, or one that the owner of the table owns",
+        path=proof.path,
+    )
 
 
 def _said(error: psycopg.Error) -> str:

@@ -151,6 +151,8 @@ SQL = {
     "B34 a generated column": Row("B34", up("gen + 1"), 3, "C213", "2:1"),
     "B34 a system column": Row("B34", up("xmin::text::bigint"), 3, "C230", "9:7", proof=True),
     "B35 no such function": Row("B35", up("public.nothere(a)"), 3, "C230", "9:7"),
+    "B35 rights of another owner": Row("B35", up("public.guarded(a)"), 3, "C262", "9:7", proof=True),
+    "B35 from pg_temp": Row("B35", up("pg_temp.mine(a)"), 3, "C230", "9:7"),
     "B36 sleep": Row("B36", up("pg_sleep(100)::text::bigint"), 3, "C230", "9:7", proof=True),
     "B36 nextval": Row("B36", up("nextval('public.counter')"), 3, "C230", "9:7", proof=True),
     "B36 file": Row("B36", up("length(pg_read_file('/etc/passwd'))"), 3, "C230", "9:7", proof=True),

@@ -36,4 +36,5 @@ CREATE TRIGGER looks AFTER UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION looks
 CREATE TABLE indexed (id int PRIMARY KEY, a int, b int);
 CREATE INDEX indexed_idx ON indexed (b);
 CREATE FUNCTION guarded(x int) RETURNS int IMMUTABLE LANGUAGE sql SECURITY DEFINER AS 'SELECT x';
+ALTER FUNCTION guarded(int) OWNER TO pg_monitor;
 """

@@ -103,3 +103,36 @@ def test_what_the_server_itself_will_run_as_the_writer_is_named_as_well(writer: 
     writer.may("EXECUTE ON FUNCTION app.norm(text)")
     writer.lab.apply(Phase.BACKFILL)
     writer.writes()
+
+
+def test_a_function_of_somebody_else_that_runs_with_their_rights_is_refused(writer: Writer) -> None:
+    """B35: its owner could let every row be anything, by rights that neither the table's owner nor the writer has."""
+    writer.lab.run(
+        f"""CREATE FUNCTION app.theirs(text) RETURNS text LANGUAGE sql IMMUTABLE SECURITY DEFINER AS $$ SELECT $1 $$;
+        CREATE FUNCTION app.around(x text) RETURNS text LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT app.theirs(x); END;
+        ALTER FUNCTION app.theirs(text) OWNER TO {writer.role};
+        GRANT EXECUTE ON FUNCTION app.theirs(text) TO PUBLIC"""
+    )
+    writer.may("USAGE ON SCHEMA app")
+    for call in ("app.theirs(s)", "app.around(s)"):
+        writer.lab.write(f"- change_column: {{table: t, column: s, to: n, type: text, up: {call}, down: n}}")
+        assert [line[:5] for line in writer.lab.refusal()] == ["C262 "]
+    writer.lab.run("ALTER FUNCTION app.theirs(text) OWNER TO CURRENT_USER")
+    writer.lab.apply(Phase.DUAL_WRITE)
+    writer.writes()
+
+
+def test_what_a_parsed_function_calls_is_asked_for_and_what_a_definer_calls_is_not(writer: Writer) -> None:
+    writer.lab.run(
+        """CREATE FUNCTION app.outer(x text) RETURNS text LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT x OPERATOR(app.+) app.norm(x); END;
+        CREATE FUNCTION app.definer(x text) RETURNS text LANGUAGE sql IMMUTABLE SECURITY DEFINER
+            BEGIN ATOMIC SELECT app.norm(x); END"""
+    )
+    writer.may("USAGE ON SCHEMA app")
+    writer.lab.write(
+        "- change_column: {table: t, column: s, to: n, type: text, up: app.outer(s), down: app.definer(n)}"
+    )
+    said = writer.lab.refusal()
+    assert sorted(line.partition("; ")[2] for line in said) == [
+        f"GRANT EXECUTE ON FUNCTION app.{name} TO {writer.role}" for name in ("joined(text,text)", "norm(text)")
+    ], said
