@@ -18,7 +18,7 @@ from osc.cli import commands
 from osc.cli.failing import report, usage_error
 from osc.cli.strangers import refuse_other_osc
 from osc.cli.streams import settle
-from osc.cli.surroundings import Cli, ColorOff, DatabaseUrl, Json, Verbose
+from osc.cli.surroundings import Cli, ColorOff, DatabaseUrl, Insecure, Json, Verbose
 
 SECTIONS = {"author": "For authors", "pipeline": "For the pipeline", "operator": "For operators"}
 
@@ -100,6 +100,7 @@ app = typer.Typer(cls=Verbs, rich_markup_mode=None, no_args_is_help=True, epilog
 def root(
     ctx: typer.Context,
     database_url: DatabaseUrl = None,
+    insecure: Insecure = False,
     json: Json = False,
     verbose: Verbose = False,
     no_color: ColorOff = False,
@@ -109,7 +110,7 @@ def root(
     A change is a YAML plan that goes through five phases: expand, dual_write, backfill, switch, contract. It can be
     stopped, resumed and, until contract, taken back at any moment.
     """
-    ctx.obj = Cli(database_url, json=json, verbose=verbose, no_color=no_color)
+    ctx.obj = Cli(database_url, insecure=insecure, json=json, verbose=verbose, no_color=no_color)
 
 
 def group() -> Any:

@@ -29,12 +29,22 @@ DatabaseUrl = Annotated[
         "--database-url", metavar="DSN", help="Where to connect. A password does not belong here.", show_default=False
     ),
 ]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="OSC_INSECURE",
+        help="Take a line to another machine that is not sslmode=verify-full; the history says so.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", show_default=False)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell more on stderr.", show_default=False)]
 ColorOff = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.", show_default=False)]
 
 _SHARED: dict[str, tuple[Any, Any]] = {
     "database_url": (DatabaseUrl, None),
+    "insecure": (Insecure, False),
     "json": (Json, False),
     "verbose": (Verbose, False),
     "no_color": (ColorOff, False),
@@ -46,6 +56,7 @@ class Cli:
     """The options that stand before or behind every command, and what a command does with them."""
 
     database_url: str | None = None
+    insecure: bool = False
     json: bool = False
     verbose: bool = False
     no_color: bool = False
@@ -54,6 +65,7 @@ class Cli:
         """Return these options and those given behind the command."""
         return Cli(
             given["database_url"] or self.database_url,
+            insecure=self.insecure or given["insecure"],
             json=self.json or given["json"],
             verbose=self.verbose or given["verbose"],
             no_color=self.no_color or given["no_color"],
@@ -66,10 +78,14 @@ class Cli:
         return wanted and (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
 
     def session(self, listener: Listener | None = None) -> Session:
-        """Return where verbs work. Raises UsageError: A101 a malformed DSN, A102 a password on the command line."""
+        """Return where verbs work.
+
+        Raises UsageError: A101 a malformed DSN, A102 a password on the command line, A103 a line that is not verified.
+        """
         from osc.executor.reports import silent
+        from osc.pg.line import VERIFIED, unverified
         from osc.pg.target import Target
-        from osc.verbs.session import Session
+        from osc.verbs.session import Session, whoami
 
         target = Target.resolve(self.database_url)
         if target.source == "argument" and target.has_password:
@@ -78,7 +94,13 @@ class Cli:
             )
             hint = "put it into OSC_DATABASE_URL, PGPASSWORD or a password file (PGPASSFILE)"
             raise UsageError(message, hint=hint, findings=[Finding("A102", message, hint)])
-        return Session(target, listener=listener or silent)
+        asked = unverified(target)
+        if asked is not None and not self.insecure:
+            message = f"nobody can tell who answers as {target.describe()} ({asked}); nothing was connected"
+            hint = f"say sslmode={VERIFIED} and sslrootcert=…, or --insecure where the network between is your own"
+            raise UsageError(message, hint=hint, findings=[Finding("A103", message, hint)])
+        who = whoami() if asked is None else f"{whoami()} (--insecure)"
+        return Session(target, listener=listener or silent, who=who)
 
     @property
     def has_database(self) -> bool:

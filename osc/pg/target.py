@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from osc.errors import Finding, UsageError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 VARIABLES = ("OSC_DATABASE_URL", "DATABASE_URL")
 """The variables that may hold a DSN, the first that is set wins; then come libpq's PG* variables."""
@@ -75,17 +76,35 @@ class Target:
             text = text.replace(secret, "***") if secret else text
         return printable(" ".join(text.split()))
 
+    def effective(self) -> dict[str, str]:
+        """Return every parameter as libpq will have it, secrets included: of the DSN, the service, the environment."""
+        return _libpq_defaults(self.params.get("service")) | {
+            name: value for name, value in self.params.items() if value
+        }
+
     def _effective(self, name: str) -> str:
         return self.params.get(name) or _libpq_defaults().get(name, "")
 
 
-def _libpq_defaults() -> dict[str, str]:
+def _libpq_defaults(service: str | None = None) -> dict[str, str]:
     """Return what libpq would take from the environment, the service file and its own defaults."""
-    return {
-        option.keyword.decode(): option.val.decode(errors="replace")
-        for option in pq.Conninfo.get_defaults()
-        if option.val
-    }
+    with _named_service(service):
+        options = pq.Conninfo.get_defaults()
+    return {option.keyword.decode(): option.val.decode(errors="replace") for option in options if option.val}
+
+
+@contextmanager
+def _named_service(service: str | None) -> Iterator[None]:
+    """A service that the DSN names is looked up by libpq itself only while it connects, or where PGSERVICE names it."""
+    before = os.environ.get("PGSERVICE")
+    if service is not None:
+        os.environ["PGSERVICE"] = service
+    try:
+        yield
+    finally:
+        if service is not None:
+            os.environ.pop("PGSERVICE")
+            os.environ.update({"PGSERVICE": before} if before is not None else {})
 
 
 def _parse(text: str, source: str) -> dict[str, str]:

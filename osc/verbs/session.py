@@ -21,7 +21,7 @@ from osc.settings import DEFAULTS, Settings
 from osc.state.schema import ensure_schema
 
 
-def _whoami() -> str:
+def whoami() -> str:
     """Return the person or pipeline that asks, for the history: CI systems say who acts, a terminal has a user."""
     actor = os.environ.get("OSC_ACTOR") or os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN")
     try:
@@ -39,7 +39,7 @@ class Session:
     settings: Settings = DEFAULTS
     clock: Clock = field(default_factory=SystemClock)
     listener: Listener = silent
-    who: str = field(default_factory=_whoami)
+    who: str = field(default_factory=whoami)
 
     @asynccontextmanager
     async def connection(self, purpose: str, *, read_only: bool = False) -> AsyncIterator[Connection]:

@@ -13,6 +13,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import osc
+from osc.pg.line import unverified
+from osc.pg.target import Target
 from tests.badinput.conftest import Watched, fingerprint
 from tests.cli.conftest import ROOT, command_line
 
@@ -79,6 +81,55 @@ def test_less_than_was_asked_of_the_line_is_never_taken(offline: Osc, dsn: str, 
     done = Watched(offline)("pause", "--all", "--database-url", make_conninfo(by_tcp, sslmode=mode))
     assert (done.code, "OSC-A101" in done.err) == (1, True), done
     assert fingerprint(dsn) == before
+
+
+FAR = {
+    "nothing said": ("host=db.invalid", "prefer"),
+    "a weak mode": ("postgresql://u@db.invalid/d?sslmode=require", "require"),
+    "the name is not looked at": ("host=db.invalid sslmode=verify-ca", "verify-ca"),
+    "an address": ("host=192.0.2.1", "prefer"),
+    "one of several": ("host=127.0.0.1,db.invalid", "prefer"),
+    "the address counts": ("host=localhost hostaddr=192.0.2.1", "prefer"),
+    "of a service": ("service=far", "allow"),
+}
+
+
+@pytest.mark.parametrize(("dsn", "asked"), FAR.values(), ids=FAR)
+def test_a_line_to_another_machine_that_is_not_verified_is_refused_before_it_is_opened(
+    offline: Osc, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dsn: str, asked: str
+) -> None:
+    """B62: by default libpq speaks to whoever answers, in the clear if need be, and gives them the password."""
+    (tmp_path / "services").write_text("[far]\nhost=db.invalid\nsslmode=allow\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    done = Watched(offline)("status", "--database-url", dsn)
+    assert (done.code, done.err.startswith("OSC-A103"), f"sslmode={asked}" in done.err) == (2, True, True), done
+
+
+NEAR = ("host=127.0.0.1", "host=::1", "host=localhost", "host=/nowhere", "host=db.invalid hostaddr=127.0.0.1", "dbname=d",
+        "host=db.invalid sslmode=verify-full", "host=db.invalid gssencmode=require", "host=db.invalid sslrootcert=system")  # fmt: skip
+
+
+@pytest.mark.parametrize("dsn", NEAR)
+def test_a_line_within_the_machine_or_a_verified_one_is_not(dsn: str) -> None:
+    assert unverified(Target.resolve(dsn, environ={})) is None
+
+
+def test_who_takes_an_unverified_line_all_the_same_is_named_so_in_the_history(
+    offline: Osc, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tmp_path / "00001_x.yaml"
+    plan.write_text(CHANGE)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("CREATE TABLE t (id int PRIMARY KEY, a varchar(9))")
+    far = make_conninfo(dsn, host="0.0.0.0")  # which reaches this machine, and nobody can tell from its text
+    applied = Watched(offline)("apply", plan, "--detach", "--insecure", "--database-url", far)
+    monkeypatch.setenv("OSC_INSECURE", "1")
+    paused = Watched(offline)("pause", plan.stem, "--database-url", far)
+    assert (applied.code, paused.code) == (0, 0), (applied, paused)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        whos = conn.execute("SELECT who FROM osc.event").fetchall()
+    assert len(whos) >= 2
+    assert all(who.endswith(" (--insecure)") for (who,) in whos), whos
 
 
 EVIL = "\x1b[31m\nOSC-V999 forged\u202e"

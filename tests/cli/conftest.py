@@ -34,6 +34,8 @@ NAMED = (
     "PGDATABASE",
     "PGSERVICE",
     "PGHOSTADDR",
+    "PGSSLMODE",
+    "OSC_INSECURE",
     "NO_COLOR",
     "FORCE_COLOR",
 )
