@@ -90,6 +90,8 @@ def plan_page() -> str:
         _fields(phases.RunStatement),
         "\n## An entry of `require`\n",
         _choices(),
+        "\nBeside `approval`:\n",
+        _fields(phases.ApprovalGate, only=["valid_for", "four_eyes"]),
     ]
     return "\n".join(parts)
 

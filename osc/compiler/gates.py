@@ -56,12 +56,14 @@ def steps(plan: Plan, phase: Phase) -> Iterator[GateStep]:
                     gate=name,
                     title=f"Somebody says: {name} (osc ack)",
                 )
-            case ApprovalGate(approval=name):
+            case ApprovalGate(approval=name, valid_for=valid_for, four_eyes=four_eyes):
                 yield GateStep(
                     id=f"gate.approval.{name}",
                     phase=phase,
                     gate_kind="approval",
                     gate=name,
+                    valid_s=round(valid_for.seconds) if valid_for is not None else 0,
+                    four_eyes=four_eyes,
                     title=f"Approval by {name} (osc ack)",
                 )
             case SqlGate(sql=sql):

@@ -47,7 +47,7 @@ FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 
 
 class _Choice(Part):
-    """A one-key mapping whose key says what it is."""
+    """A mapping whose one key says what it is; an approval may say more beside it."""
 
     kind: ClassVar[str]
 
@@ -68,6 +68,10 @@ class ApprovalGate(_Choice):
 
     kind = "approval"
     approval: GateName
+    valid_for: Annotated[Duration, Between("1m", "365d")] | None = None
+    """How long an approval counts; the phase must begin within it."""
+    four_eyes: bool = False
+    """Whether it must come from another database role than the one that registered the plan."""
 
 
 class SqlGate(_Choice):
@@ -91,12 +95,16 @@ class FileSign(_Choice):
     file: FilePath
 
 
+_BESIDE = ("valid_for", "four_eyes")
+"""Keys that say more about a choice and do not make it."""
+
+
 def _only_key(*kinds: str) -> Discriminator:
     def choose(value: Any) -> str | None:
         if isinstance(value, _Choice):
             return f"{value.kind} choice"
-        key = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else None
-        return f"{key} choice" if key in kinds else None
+        keys = [key for key in value if key not in _BESIDE] if isinstance(value, dict) else []
+        return f"{keys[0]} choice" if len(keys) == 1 and keys[0] in kinds else None
 
     forms = ", ".join(f"{{{kind}: …}}" for kind in kinds)
     context: dict[str, int | str | float] = {"message": f"exactly one of {forms} is expected here"}

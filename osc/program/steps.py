@@ -247,6 +247,10 @@ class GateStep(_Step):
     until: int = 0
     zone: str = ""
     url: str | None = None
+    valid_s: int = 0
+    """How long an approval counts; 0 is for ever."""
+    four_eyes: bool = False
+    """Whether an approval counts only from another role than the one that registered the change."""
     duration: Duration = Duration.WAIT
 
 

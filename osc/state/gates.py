@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from osc.program import GateStep
     from osc.program.phase import Phase
     from osc.state.changes import Change
 
@@ -39,8 +41,31 @@ class OpenGate:
     reason: str
 
 
-async def open_gate(conn: AsyncConnection[Any], change: Change, gate: str, *, who: str, reason: str = "") -> bool:
+def why_closed(opened: OpenGate | None, step: GateStep, change: Change) -> str | None:
+    """Return why what was said of the gate `step` does not open it, ``None`` if it does. Pure.
+
+    An approval is for the program that was shown, for as long as the plan says, and from a second pair of eyes where it
+    asks for one (B65); an ack says something about the application, and stands.
+    """
+    if opened is None:
+        return "nobody has approved yet" if step.gate_kind == "approval" else "nobody has said so yet"
+    if step.gate_kind != "approval":
+        return None
+    if opened.program_hash != change.program_hash:
+        return f"{opened.opened_by} approved another revision"
+    if step.valid_s and opened.opened_s_ago > step.valid_s:
+        return f"{opened.opened_by} approved at {opened.opened_at:%Y-%m-%d %H:%M} UTC, which counted for {timedelta(seconds=step.valid_s)}"
+    if step.four_eyes and opened.role == change.created_by:
+        return f"{opened.opened_by} approved as role {opened.role}, which registered it; it takes a second pair of eyes"
+    return None
+
+
+async def open_gate(
+    conn: AsyncConnection[Any], change: Change, gate: str, *, who: str, reason: str = "", valid_s: int = 0
+) -> bool:
     """Open the gate for the program of `change`; False, and nothing changed, if it is open for it already.
+
+    With `valid_s` what was said longer ago than that is said anew.
 
     Raises Conflict if the change is done or rolled back.
     """
@@ -49,7 +74,7 @@ async def open_gate(conn: AsyncConnection[Any], change: Change, gate: str, *, wh
     await failpoint("word.before")
     row = await _queries.one(
         conn, "open_gate", change=change.number, gate=gate, who=who, program_hash=change.program_hash,
-        reason=reason, data=data,
+        reason=reason, data=data, valid_s=valid_s,
     )  # fmt: skip
     await failpoint("word.after")
     return row is not None

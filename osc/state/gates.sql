@@ -1,7 +1,7 @@
 -- Gates that somebody opened.
 
 -- name: open_gate
--- A repeat does nothing; what was given for another program is given anew.
+-- A repeat does nothing; what was given for another program, or counts no more, is given anew.
 WITH opened AS (
     INSERT INTO osc.gate AS g (change, gate, opened_by, program_hash, reason)
     VALUES (%(change)s, %(gate)s, %(who)s, %(program_hash)s, %(reason)s)
@@ -9,6 +9,7 @@ WITH opened AS (
            SET opened_by = EXCLUDED.opened_by, role = session_user, opened_at = clock_timestamp(),
                program_hash = EXCLUDED.program_hash, reason = EXCLUDED.reason
          WHERE g.program_hash <> EXCLUDED.program_hash
+            OR %(valid_s)s > 0 AND g.opened_at < clock_timestamp() - make_interval(secs => %(valid_s)s)
     RETURNING g.change
 )
 SELECT osc.record_event(opened.change, 'ack', %(data)s, %(who)s, NULL) AS event FROM opened

@@ -37,7 +37,8 @@ async def ack(session: Session, change_id: str, gate: str, *, revoke: bool = Fal
     """Open ``gate`` of the change, or close it again; what is so already stays so.
 
     Raises UsageError for what is no gate of the change that a person opens, and Conflict: for an early word on switch
-    while the fill is not verified, for a revocation once the phase has begun, for a change that is over.
+    while the fill is not verified, for an approval by the role that registered the plan where the plan asks for four eyes,
+    for a revocation once the phase has begun, for a change that is over.
     """
     async with registered(session, change_id, "ack") as (conn, change):
         program = change.program()
@@ -47,7 +48,9 @@ async def ack(session: Session, change_id: str, gate: str, *, revoke: bool = Fal
             return _closed(change_id, gate, found[-1], changed=changed)
         if gate not in await gates.opened(conn, change.number):
             _refuse_too_early(change, program, found)
-        changed = await gates.open_gate(conn, change, gate, who=session.who, reason=reason)
+        _refuse_same_eyes(change, found, conn.info.user)
+        valid_s = min((step.valid_s for step in found if step.valid_s), default=0)
+        changed = await gates.open_gate(conn, change, gate, who=session.who, reason=reason, valid_s=valid_s)
         return _opened(change_id, gate, found[0], changed=changed)
 
 
@@ -75,6 +78,16 @@ def _refuse_too_early(change: Change, program: Program, found: list[GateStep]) -
             hint="until the fill is verified the new application may only write absolute values and must not rely on "
             f"reading the new column; first: osc wait {change.id} {Phase.BACKFILL}",
             facts={"state": str(change.state), "gate": found[0].gate},
+        )
+
+
+def _refuse_same_eyes(change: Change, found: list[GateStep], role: str) -> None:
+    """Names that people give themselves prove nothing; whom the server let in as which role does."""
+    if any(step.four_eyes for step in found) and role == change.created_by:
+        raise Conflict(
+            f"{change.id} was registered by role {role}, and {found[0].gate} takes a second pair of eyes; nothing was changed",
+            hint="let somebody ack it who connects as another role",
+            facts={"gate": found[0].gate, "role": role},
         )
 
 

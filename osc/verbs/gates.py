@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from osc.executor.hours import open_at
 from osc.program import GateStep, Phase, Program
+from osc.state.gates import why_closed
 from osc.state.transitions import State, phase_completed, phase_running
 from osc.verbs.standing import GateNow
 
@@ -46,12 +47,9 @@ def _by_word(status: ChangeStatus, step: GateStep) -> GateNow:
     change = status.change
     command = f"osc ack {change.id} {step.gate}"
     opened = status.gates.get(step.gate)
-    if opened is None:
-        told = "nobody has approved yet" if step.gate_kind == "approval" else "nobody has said so yet"
-        return GateNow(step.gate, step.gate_kind, step.phase, False, told, command=command)
-    if step.gate_kind == "approval" and opened.program_hash != change.program_hash:
-        told = f"{opened.opened_by} approved another revision"
-        return GateNow(step.gate, step.gate_kind, step.phase, False, told, command=command)
+    closed = why_closed(opened, step, change)
+    if closed is not None or opened is None:
+        return GateNow(step.gate, step.gate_kind, step.phase, False, closed or "", command=command)
     told = f"{opened.opened_by}, {opened.opened_at:%Y-%m-%d %H:%M} UTC" + (
         f": {opened.reason}" if opened.reason else ""
     )

@@ -182,6 +182,9 @@ FORM = {
     "B44 infinite": Row("B44", paced("max_replica_lag: .inf"), 2, "P018", "5:20"),
     "B44 percent": Row("B44", paced("speed: 101%"), 2, "V142", "5:10"),
     "B44 nothing": Row("B44", paced("speed: 0"), 2, "V142", "5:10"),
+    "B65 valid for no time": Row("B65", change("to: n, type: bigint") + "switch:\n  require: [{approval: dba, valid_for: 0s}]\n", 2, "V141", "5:40"),  # noqa: E501
+    "B65 an ack that ends": Row("B65", change("to: n, type: bigint") + "switch:\n  require: [{ack: app, valid_for: 1d}]\n", 2, "V101", "5:24"),  # noqa: E501
+    "B65 two in one": Row("B65", change("to: n, type: bigint") + "switch:\n  require: [{approval: dba, ack: app}]\n", 2, "V104", "5:13"),
     "B57 hooks": Row("B57", change("to: n, type: bigint") + "switch:\n  hooks: [rm -rf /]\n", 2, "V101", "5:3"),
     "B57 expansion in an address": Row("B57", change("to: n, type: bigint") + "switch:\n  require: [{http: 'http://${PGPASSWORD}/'}]\n", 2, "V150", "5:20"),  # noqa: E501
     "B57 not an address": Row("B57", change("to: n, type: bigint") + "switch:\n  require: [{http: 'file:///etc/shadow'}]\n", 2, "V150", "5:20"),  # noqa: E501

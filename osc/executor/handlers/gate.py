@@ -44,11 +44,11 @@ async def why_closed(lead: Lead, step: GateStep) -> OscError | None:
 
 async def _word(lead: Lead, step: GateStep) -> OscError | None:
     opened = (await lead.ask(gates.opened(lead.control, lead.number))).get(step.gate)
-    # An approval is for the program that was shown; an ack says something about the application.
-    if opened is not None and (step.gate_kind == "ack" or opened.program_hash == lead.change.program_hash):
+    why = gates.why_closed(opened, step, lead.change)
+    if why is None:
         return None
     return GateClosed(
-        f"{step.phase} of {lead.change.id} waits for the {step.gate_kind} {step.gate}; nothing was begun",
+        f"{step.phase} of {lead.change.id} waits for the {step.gate_kind} {step.gate}: {why}; nothing was begun",
         hint=f"osc ack {lead.change.id} {step.gate}",
         facts={"gate": step.gate, "kind": step.gate_kind, "phase": str(step.phase)},
     )
