@@ -14,11 +14,12 @@ from osc.pg.embedded import EmbeddedServer
 from tests.fixtures.mutants import KILLED_BY
 from tests.mutants.seeding import KILLED, Mutant, run_killers
 from tests.mutants.seeds_fill import FILL
+from tests.mutants.seeds_going import GOING
 from tests.mutants.seeds_ground import GROUND
 from tests.mutants.seeds_steps import STEPS
 from tests.mutants.seeds_sync import SYNC
 
-MUTANTS = [*SYNC, *FILL, *STEPS, *GROUND]
+MUTANTS = [*SYNC, *FILL, *STEPS, *GOING, *GROUND]
 ENOUGH = 30
 PROMISES = {f"I{n}" for n in range(1, 29)}
 
