@@ -306,16 +306,24 @@ def _target_only(side: _Side) -> str:
 
 
 def _neither(side: _Side) -> str:
-    """A row in step is left alone whoever touches it (I4); otherwise the truth decides."""
+    """A row in step is left alone whoever touches it (I4); otherwise the truth decides.
+
+    But for a value that OLD wrote between the verification and the switch, and that ``up`` refuses: N is NULL, and it is
+    in S alone. Until somebody mends the row it stands, verification counts it, and contract does not begin over it.
+    """
     decide = _carry_up(side) if side.truth == "source" else _carry_down(side)
+    only_here = ""
+    if side.truth == "target" and side.pair.up_may_fail and not side.refuse:
+        only_here = f"osc_failed AND {side.target} IS NULL AND {side.source} IS NOT NULL"
     if side.pair.down is not None:
         decide = (
             f"{_evaluate_down(side, guard=True)}\n"
             f"IF osc_failed OR NOT ({side.source_is(side.down)}) THEN\n{_indent(decide)}\nEND IF;"
         )
+    stands = f"IF {only_here} THEN\n    NULL;  -- only S has it\nELS" if only_here else ""
     return (
         f"{_evaluate_up(side, guard=True)}\n"
-        f"IF osc_failed OR NOT ({side.target_is(side.up)}) THEN\n{_indent(decide)}\nEND IF;"
+        f"{stands}IF osc_failed OR NOT ({side.target_is(side.up)}) THEN\n{_indent(decide)}\nEND IF;"
     )
 
 

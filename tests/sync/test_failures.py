@@ -96,6 +96,29 @@ def test_a_value_that_up_refuses_stands_before_switch_and_is_refused_after(
     assert app.execute("SELECT s::text, n FROM t ORDER BY id").fetchall() == [("4", 4), ("2", 2), ("4", 4)]
 
 
+@pytest.mark.parametrize("how", UP)
+def test_a_value_that_up_refuses_written_right_before_the_switch_is_not_lost(
+    begin: Begin, connect: Connect, how: str
+) -> None:
+    """Verified a moment before, switched a moment after: only S has it, and no touch of the row may take it away."""
+    source, target, up, down, beyond = UP[how]
+    app = connect()
+    app.execute(f"CREATE TABLE t (id int PRIMARY KEY, s {source}, x int)")
+    app.execute("INSERT INTO t VALUES (1, '1', 0), (2, '2', 0)")
+    change = begin(f"- change_column: {{table: t, column: s, to: n, type: {target}, up: '{up}', down: '{down}'}}")
+    change.expand().dual_write().fill().finish()
+    app.execute(f"UPDATE t SET s = {beyond} WHERE id = 1")
+    change.switch()
+    app.execute("UPDATE t SET x = 1")
+    rows = app.execute("SELECT s::text, n FROM t ORDER BY id").fetchall()
+    assert rows == [(beyond.strip("'"), None), ("2", 2)]
+    with pytest.raises(psycopg.DataError) if how == "guarded" else nullcontext():
+        assert change.out_of_step() == [["1"]]
+    app.execute("UPDATE t SET n = 7 WHERE id = 1")
+    assert app.execute("SELECT s::text, n FROM t ORDER BY id").fetchall() == [("7", 7), ("2", 2)]
+    assert change.out_of_step() == []
+
+
 def test_without_down_n_is_refused_before_switch_and_leaves_s_alone_after(begin: Begin, connect: Connect) -> None:
     app = connect()
     app.execute("CREATE TABLE t (id int PRIMARY KEY, s text, x int)")
