@@ -29,6 +29,7 @@ FAULTS = {
     "carcass forgotten": "an invalid index under a working name is left where it is",
     "drop by name": "undo drops whatever has the name of our index",
     "pause between steps only": "a step's transaction does not look for a pause",
+    "leads on after a failover": "a process goes on with the epoch that it had before its sessions were lost",
 }
 
 
@@ -51,6 +52,8 @@ class World(NamedTuple):
     """Indexes under working names: (epoch, building | invalid | valid)."""
     back: bool = False
     paused: bool = False
+    failed_over: bool = False
+    """Whether a standby has taken over that had not got the last commit: state and tables are as before it, together."""
 
 
 class Leading:
@@ -83,6 +86,8 @@ class Leading:
         state = world.steps[DDL][0]
         if world.made != (state in ("done", "undoing")):
             return f"I18: the first step is {state}, and its transaction took effect {world.made} times"
+        if world.leaders[0] == world.leaders[1] != 0:
+            return "I19: two executors lead with one epoch"
         if world.steps[INDEX][0] == "done" and world.index != "ours":
             return "I16: the index is called done and is not there"
         if not self.ended(world):
@@ -108,7 +113,19 @@ class Leading:
     # --------------------------------------------------------------------------------------- moves
 
     def moves(self, world: World) -> Iterator[tuple[str, World]]:
-        """Yield everything that anybody can do."""
+        """Yield everything that anybody can do, and each commit once more as one that a failover loses."""
+        for label, after in self._moves(world):
+            yield label, after
+            if not world.failed_over and world.epoch < EPOCHS_MAX - 1 and _database(after) != _database(world):
+                yield f"failover loses: {label}", self._fail_over(world, after)
+
+    def _fail_over(self, world: World, after: World) -> World:
+        """Every session ends with the server that is gone; who had heard of the commit knows more than the database."""
+        leaders = after.leaders if self.fault == "leads on after a failover" else (0, 0)
+        cut = _break_off(world._replace(sent=frozenset()), world.sent)
+        return cut._replace(leaders=leaders, waits=(False, False), failed_over=True)
+
+    def _moves(self, world: World) -> Iterator[tuple[str, World]]:
         yield from self._people(world)
         for one in sorted(world.sent):
             yield from self._server(world, one)
@@ -247,6 +264,11 @@ class Leading:
                 return _step(world, DDL, "failed", epoch)
             return world
         return world._replace(waits=_nth(world.waits, n, value=False))
+
+
+def _database(world: World) -> tuple[object, ...]:
+    """Return what is in the database, and goes back with it."""
+    return world.epoch, world.steps, world.made, world.index, world.work, world.back, world.paused
 
 
 def _break_off(world: World, statements: frozenset[tuple[int, int, str]] | set[tuple[int, int, str]]) -> World:
