@@ -20,7 +20,7 @@ def judge(dsn: str, world: World, writers: Iterable[Writer]) -> list[str]:
     """Return the promises that do not hold: every acknowledged write is there, none that failed is (I5 to I8)."""
     told: defaultdict[str, list[Effect]] = defaultdict(list)
     for k in range(world.rows):
-        told[f"first{k}"].append(Effect(f"first{k}", 1, "s", world.written(k, new=False)))
+        told[f"first{k}"].append(Effect(f"first{k}", 1, "s", world.written(k, new=False, poison=True)))
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("SET TimeZone = 'UTC'")
         marks = {mark for (mark,) in conn.execute("SELECT id FROM marks")}
@@ -45,7 +45,7 @@ def judge_row(world: World, effects: list[Effect], row: dict[str, Any] | None) -
     if versions != list(range(1, row["ver"] + 1)):
         return [f"I8: the versions {versions} were acknowledged, the table has {row}"]
     broken, kind = [], world.change
-    s, n = fold(kind, effects)
+    s, n = fold(kind, effects, unnamed=kind.unnamed if world.says_new else None)
     wanted = {"s": s, "n": n} if kind.new_column == "n" else {"s": s}
     if any(
         name in row and row[name] not in (value, kind.filled if value is None else value)

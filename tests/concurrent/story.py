@@ -20,6 +20,9 @@ from tests.concurrent.writers import Clock, Transaction, Writer
 
 SETTINGS = replace(QUICK, batch_rows_first=1, batch_rows_max=2, verify_rows=3, skip_windows_first=1)
 """Batches of a row or two, so that many writes fall between them."""
+MENDED_MAX = 10
+"""How often in a row a command may name poison: who writes it stops at the first time, and what was on its way arrives."""
+SAYS_NO = 3
 PHASES = ("expand", "dual_write", "backfill", "switch", "contract")
 
 
@@ -52,6 +55,7 @@ class Telling:
         self.server, self.story, self.clock = server, story, Clock()
         self.bench = Bench(dsn, place, dump, story.world.plan, quick(repr(story.world), base=SETTINGS))
         self.broken: list[str] = []
+        self.mender = Writer(dsn, story.world, False, (), self.clock)
 
     def tell(self) -> list[str]:
         """Let everybody do what was drawn; return the promises that did not hold."""
@@ -76,9 +80,11 @@ class Telling:
                 one.join(60)
                 if one.is_alive():
                     self.broken.append(f"a writer hangs: {one.transactions}")
+            if self.mender.conn is not None:
+                self.mender.conn.close()
             self.bench.close()
-        self.broken += [line for one in (*old, *new) for line in one.broken]
-        self.broken += judge(self.bench.dsn, world, [*old, *new])
+        self.broken += [line for one in (*old, *new, self.mender) for line in one.broken]
+        self.broken += judge(self.bench.dsn, world, [*old, *new, self.mender])
         self.broken += deadlocks_with_osc(self.server.log_path.read_bytes()[start:].decode(errors="replace"))
         return self.broken
 
@@ -86,7 +92,9 @@ class Telling:
         world = self.story.world
         names, places = ", ".join(world.names), ", ".join("%s" for _ in world.names)
         with psycopg.connect(self.bench.dsn, autocommit=True) as conn, conn.cursor() as cursor:
-            rows = [(*world.values(k), world.written(k, new=False), f"first{k}") for k in range(world.rows)]
+            rows = [
+                (*world.values(k), world.written(k, new=False, poison=True), f"first{k}") for k in range(world.rows)
+            ]
             cursor.executemany(f"INSERT INTO t ({names}, s, born) VALUES ({places}, %s, %s)".encode(), rows)
 
     def _stop_before(self, act: Act, old: list[Writer], new: list[Writer]) -> list[Writer]:
@@ -101,9 +109,13 @@ class Telling:
     def _act(self, act: Act) -> None:
         if act.verb == "rollback":
             self.clock.synced = self.clock.filled = False
+        self.clock.switching = self.clock.switching or act.to == "switch"
         getattr(self, f"_{act.fault}")(act)
         self._to_the_end(act)
-        if act.verb != "rollback":
+        self.clock.poison = True
+        if act.verb == "rollback":
+            self.clock.switching = False
+        else:
             self.clock.synced = self.clock.synced or act.to == "dual_write"
             self.clock.filled = self.clock.filled or act.to == "backfill"
 
@@ -112,15 +124,25 @@ class Telling:
 
     def _to_the_end(self, act: Act) -> None:
         ended = self.bench.run(act.verb, to=act.to or None)
+        for _ in range(MENDED_MAX):
+            if ended.exit_code != SAYS_NO or self.story.world.change.poison is None:
+                break
+            self.clock.poison = False
+            self.mender.mend()
+            ended = self.bench.run(act.verb, to=act.to or None)
         if ended.exit_code != 0:
             self.broken.append(f"{act} ends with {ended.exit_code}: {ended.answer}")
+
+    @property
+    def _may_refuse(self) -> int:
+        return 0 if self.story.world.change.poison is None else SAYS_NO
 
     def _none(self, act: Act) -> None:
         """Undisturbed."""
 
     def _kill9(self, act: Act) -> None:
         ended = self._command(act, f"{act.point}=kill9@{act.passage}").wait(60)
-        if ended.exit_code not in (KILLED, 0):
+        if ended.exit_code not in (KILLED, 0, self._may_refuse):
             self.broken.append(f"{act} ends with {ended.exit_code}: {ended.answer}")
         self.bench.lease_runs_out()
 
@@ -130,7 +152,7 @@ class Telling:
             do()
             command.go_on()
         ended = command.wait(60)
-        if ended.exit_code not in (0, 75, 1):
+        if ended.exit_code not in (0, 75, 1, self._may_refuse):
             self.broken.append(f"{act} ends with {ended.exit_code}: {ended.answer}")
 
     def _rival(self, act: Act) -> None:

@@ -41,7 +41,7 @@ POINTS = ["batch.before", "batch.after", "transaction.before", "transaction.afte
 
 worlds = st.builds(
     World,
-    kind=st.sampled_from([*sorted(KINDS), "lossy", "lossy"]),  # where a value tells who wrote it
+    kind=st.sampled_from([*sorted(KINDS), "lossy", "lossy", "picky", "picky"]),  # where a value tells who wrote it
     key=st.sampled_from(sorted(KEYS)),
     not_null=st.booleans(),
     updated_at=st.booleans(),
@@ -50,6 +50,7 @@ worlds = st.builds(
     fillfactor=st.sampled_from([100, 40]),
     settings=st.lists(st.sampled_from(SETTINGS), max_size=3, unique=True).map(tuple),
     rows=st.integers(0, KEYS_MAX),
+    says_new=st.booleans(),
 )
 
 

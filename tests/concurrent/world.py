@@ -31,6 +31,10 @@ class Kind:
     """What NEW calls the column; where it knows none any more, what it writes instead."""
     filled: Value = None
     """What the fill writes over a NULL; then OLD writes NULLs and NEW none."""
+    poison: Callable[[int], Value] | None = None
+    """A value of OLD's for which ``up`` raises: while S is the truth it stands, and NEW reads NULL."""
+    unnamed: Value = None
+    """What ``down`` gives the column that goes, in a row that NEW inserts and whose session says that it is NEW."""
 
 
 def _same(value: Value) -> Value:
@@ -41,11 +45,23 @@ def _lower(value: Value) -> Value:
     return None if value is None else value.lower()
 
 
+BAD = "Bad"
+"""How a value begins that ``picky`` refuses."""
+PICKY = f"""CREATE FUNCTION public.picky(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+    IF starts_with($1, '{BAD}') THEN RAISE EXCEPTION '% will not do', $1; END IF; RETURN lower($1); END $$"""
+
+
+def _picky(value: Value) -> Value:
+    return None if value is None or value.startswith(BAD) else value.lower()
+
+
 KINDS: dict[str, Kind] = {
     "wider": Kind("change_column: {table: t, column: s, to: n, type: bigint, up: 's::bigint', down: 'n::int'}",
                   "int", _same, "7", 7, _same, _same),
     "lossy": Kind("change_column: {table: t, column: s, to: n, type: text, up: lower(s), down: n, default: default}",
                   "text", lambda n: f"Value{n}", "'Default'", "Default", _lower, _same),
+    "picky": Kind("change_column: {table: t, column: s, to: n, type: text, up: public.picky(s), down: n, default: default}",
+                  "text", lambda n: f"Value{n}", "'Default'", "Default", _picky, _same, poison=lambda n: f"{BAD}{n}"),
     "rename": Kind("rename_column: {table: t, column: s, to: n}",
                    "text", lambda n: f"Value{n}", "'Default'", "Default", _same, _same),
     "same_name": Kind("change_column: {table: t, column: s, type: bigint}",
@@ -54,6 +70,8 @@ KINDS: dict[str, Kind] = {
                      "text", lambda n: f"Value{n}", "'Default'", "Default", _lower, None),
     "dropped": Kind("drop_column: {table: t, column: s}",
                     "int", _same, "7", 7, _same, None, new_column="x"),
+    "replaced": Kind("drop_column: {table: t, column: s, down: '9'}",
+                     "int", _same, "7", 7, _same, None, new_column="x", unnamed=9),
     "not_null": Kind("set_not_null: {table: t, column: s, fill: filled, enforce_at: contract}",
                      "text", lambda n: f"Value{n}", "'Default'", "Default", _same, None, new_column="s", filled="filled"),
 }  # fmt: skip
@@ -87,6 +105,8 @@ class World:
     fillfactor: int
     settings: tuple[str, ...]
     rows: int
+    says_new: bool = False
+    """NEW's sessions say so, ``SET osc.writer = 'new'``: a column that it leaves NULL is meant to be NULL."""
 
     @property
     def change(self) -> Kind:
@@ -100,8 +120,15 @@ class World:
         """Return the key of the ``k``-th row."""
         return KEYS[self.key][2](k)
 
-    def written(self, number: int, *, new: bool) -> Value:
-        """Return the value that a version of the application writes."""
+    @property
+    def means_null(self) -> bool:
+        """Whether a row that NEW inserts without N has NULL on both sides; where S may not be NULL it says a value."""
+        return self.says_new and self.change.new_column == "n" and self.change.down is not None
+
+    def written(self, number: int, *, new: bool, poison: bool = False) -> Value:
+        """Return the value that a version of the application writes; with ``poison`` OLD may write what ``up`` refuses."""
+        if poison and not new and self.change.poison is not None and number % 4 == 0:
+            return self.change.poison(number)
         is_null = self.change.filled is not None and not new and number % 3 == 0
         return None if is_null else self.change.value(number)
 
@@ -120,6 +147,7 @@ class World:
                 f" PRIMARY KEY ({names})) WITH (fillfactor = {self.fillfactor})"
             ),
             "CREATE TABLE IF NOT EXISTS marks (id text PRIMARY KEY)",
+            *([PICKY] if kind.poison is not None else []),
             *(f"ALTER DATABASE {database} SET {one}" for one in self.settings),
         ]
         if self.updated_at:
@@ -154,8 +182,11 @@ class Effect:
     value: Value = None
 
 
-def fold(kind: Kind, effects: list[Effect]) -> State:
-    """Return S and N of a row after ``effects``, which are in the order of its versions."""
+def fold(kind: Kind, effects: list[Effect], *, unnamed: Value = None) -> State:
+    """Return S and N of a row after ``effects``, which are in the order of its versions.
+
+    ``unnamed`` is what S has in a row that NEW inserted, where that is not its default.
+    """
     s: Value = None
     n: Value = None
     for one in effects:
@@ -166,7 +197,9 @@ def fold(kind: Kind, effects: list[Effect]) -> State:
                 follows = kind.down is not None or one.ver == 1 or n == kind.up(s)
                 s, n = one.value, kind.up(one.value) if follows or one.deed == "both" else n
             case "n" if kind.down is None:
-                s, n = kind.default_value if one.ver == 1 else s, one.value
+                s, n = (unnamed or kind.default_value) if one.ver == 1 else s, one.value
+            case "null":
+                s, n = None, None
             case "n":
                 s, n = kind.down(one.value), one.value  # type: ignore[misc]  # the case above is the one without
             case "nothing":

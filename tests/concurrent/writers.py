@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from tests.concurrent.world import Effect, World, in_step
+from tests.concurrent.world import BAD, Effect, World, in_step
 
 DECLARED = {
     "40001": "a transaction of REPEATABLE READ or SERIALIZABLE meets a row written since its snapshot (I13)",
@@ -69,6 +69,10 @@ class Clock:
         """Every row is filled, and that is verified."""
         self.old_lives = True
         """Nobody knows the old column any more once contract begins."""
+        self.poison = True
+        """OLD writes values that ``up`` refuses; whoever is told of them stops that."""
+        self.switching = False
+        """N may be the truth: what ``up`` refuses is then refused."""
         self._ended = False
 
     def advance(self) -> None:
@@ -103,6 +107,7 @@ class Writer(threading.Thread):
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
         self.conn: psycopg.Connection[Any] | None = None
+        self.values: dict[int, Any] = {}
 
     def __hash__(self) -> int:
         return id(self)
@@ -122,6 +127,8 @@ class Writer(threading.Thread):
         if self.conn is None or self.conn.closed:
             name = f"app-{'new' if self.new else 'old'}"
             self.conn = psycopg.connect(self.dsn, autocommit=True, application_name=name, prepare_threshold=None)
+            if self.new and self.world.says_new:
+                self.conn.execute("SET osc.writer = 'new'")
         return self.conn
 
     def _do(self, transaction: Transaction) -> None:
@@ -155,7 +162,8 @@ class Writer(threading.Thread):
         outcome.error = f"{error.sqlstate} {error}"
         retried = error.sqlstate == "40001" and outcome.transaction.isolation == "READ COMMITTED"
         late = error.sqlstate == "42703" and not self.clock.old_lives  # it had begun to write both before contract did
-        if not gone and not late and (error.sqlstate not in DECLARED or retried):
+        refused = error.sqlstate == "P0001" and not self.new and self.clock.switching
+        if not gone and not late and not refused and (error.sqlstate not in DECLARED or retried):
             self.broken.append(f"I13: {'NEW' if self.new else 'OLD'} {outcome.transaction}: {error.sqlstate} {error}")
         if self.conn is not None and not gone:
             # The story may end the session in this very moment; the next transaction then opens another.
@@ -179,7 +187,9 @@ class Writer(threading.Thread):
         return "s" if self._column == "s" else "n"
 
     def _value(self, deed: Deed) -> Any:
-        return self.world.written(deed.number, new=self.new)
+        """Return what the deed writes, always the same, whatever the clock says when it is asked again."""
+        value = self.world.written(deed.number, new=self.new, poison=self.clock.poison)
+        return self.values.setdefault(deed.number, value)
 
     def _where(self) -> str:
         return " AND ".join(f"{name} = %s" for name in self.world.names)
@@ -257,12 +267,16 @@ class Writer(threading.Thread):
         )
 
     def _do_insert_default(self, deed: Deed, outcome: Outcome) -> None:
-        """Neither column: S has its default."""
+        """Neither column: S has its default, and NEW's NULL is one where its session says that it is NEW."""
+        means_null = self.new and self.world.means_null
+        if means_null and (self.world.not_null or not self.clock.old_lives):
+            return self._do_insert(deed, outcome)  # S may not be NULL, or N has a default of its own by now
         names, places = ", ".join(self.world.names), ", ".join("%s" for _ in self.world.names)
         text = (
             f"INSERT INTO t AS t ({names}, born) VALUES ({places}, %s) ON CONFLICT DO NOTHING RETURNING to_jsonb(t.*)"
         )
-        self._log(text, [*self.world.values(deed.key), f"b{deed.number}"], "default", None, outcome)
+        deed_is = "null" if means_null else "n" if self.new and self._column == "x" else "default"
+        self._log(text, [*self.world.values(deed.key), f"b{deed.number}"], deed_is, None, outcome)
 
     def _do_copy(self, deed: Deed, outcome: Outcome) -> None:
         """COPY has no ON CONFLICT, so only where the key is free; a rival may still be quicker."""
@@ -354,6 +368,17 @@ class Writer(threading.Thread):
             where = [row[name] for name in self.world.names]
             found = f"UPDATE t SET x = x + 1, ver = ver + 1 WHERE {self._where()} RETURNING to_jsonb(t.*)"
             self._log(found, where, "nothing", None, outcome)
+
+    def mend(self) -> None:
+        """Do what a person does who is told of rows that ``up`` refuses: give each a value that it takes."""
+        conn, mended = self._connect(), Outcome(Transaction(0, "READ COMMITTED", (), "commit"), "ok", [])
+        self.outcomes.append(mended)
+        # Whatever is left of it is told and mended the next time; the story may have ended this session, too.
+        with contextlib.suppress(psycopg.OperationalError):
+            found = conn.execute("SELECT born, ver FROM t WHERE starts_with(s, %s) ORDER BY born", [BAD]).fetchall()
+            for born, ver in found:
+                text = f"UPDATE t SET s = %s, ver = ver + 1 WHERE born = %s AND starts_with(s, '{BAD}') RETURNING to_jsonb(t.*)"
+                self._log(text, [f"Mended{ver}{born}", born], "s", f"Mended{ver}{born}", mended)
 
     # ------------------------------------------------------------------------------------- the looks
 
