@@ -21,6 +21,8 @@ class Archetype:
     rest: str = ""
     acks: tuple[str, ...] = ()
     tables: str = TABLE
+    outside: str = ""
+    """A query by which a person sees how often the plan's statement outside of a transaction has taken effect."""
 
     @property
     def plan(self) -> str:
@@ -64,5 +66,12 @@ ARCHETYPES: dict[str, Archetype] = {
         "backfill: {run: [{sql: INSERT INTO public.extras VALUES (1), undo: DELETE FROM public.extras}]}\n"
         "switch: {run: [{sql: UPDATE public.extras SET id = id + 1, undo: UPDATE public.extras SET id = id - 1}]}\n"
         "contract: {run: [{sql: INSERT INTO public.extras VALUES (9), undo: DELETE FROM public.extras WHERE id = 9}]}\n",
+    ),
+    "outside_of_a_transaction": Archetype(
+        ("run",),
+        "  - add_column: {table: items, column: extra, type: text, default: ''}\n",
+        "dual_write: {run: [{sql: INSERT INTO public.said VALUES (1), undo: DELETE FROM public.said, transaction: false}]}\n",
+        tables=f"{TABLE}; CREATE TABLE said (n int)",
+        outside="SELECT count(*) FROM public.said",
     ),
 }
