@@ -9,7 +9,8 @@ from osc.errors import Finding, Severity
 from osc.operations.objections import unkeyed
 from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Leaving, Pair, Part
 from osc.operations.tokens import identifiers
-from osc.plan.phases import AckGate, RunStatement
+from osc.plan.phases import AckGate
+from osc.plan.statements import contradictions
 from osc.program import Phase
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def findings(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Fi
     yield from _fired_triggers(plan, catalog, parts)
     yield from _narrowing(plan, parts)
     yield from _irreversible_statements(plan)
+    yield from contradictions(plan)
 
 
 def _unsound_builds(catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
@@ -274,24 +276,3 @@ def _irreversible_statements(plan: Plan) -> Iterator[Finding]:
                     Severity.WARNING,
                     path=(phase.value, "run", number),
                 )
-            yield from _outside(run, (phase.value, "run", number))
-
-
-def _outside(run: RunStatement, path: tuple[str | int, ...]) -> Iterator[Finding]:
-    """A statement is part of a transaction, with its locks, or outside of any, without them."""
-    texts = {"sql": run.sql, "undo": run.undo}
-    for key, text in texts.items():
-        if run.transaction and text is not None and "concurrently" in str(text).lower():
-            yield Finding(
-                "V152",
-                "a statement under run is part of a transaction, which CONCURRENTLY cannot be",
-                "use create_index, or say transaction: false",
-                path=(*path, key),
-            )
-    if not run.transaction and run.lock:
-        yield Finding(
-            "V155",
-            "lock: needs a transaction that holds the locks, and this statement says transaction: false",
-            "leave out one of the two",
-            path=(*path, "lock"),
-        )

@@ -149,6 +149,40 @@ def identifiers(sql: str) -> frozenset[str]:
     return frozenset(token.identifier for token in tokens(sql) if token.identifier is not None)
 
 
+def calls(sql: str) -> frozenset[tuple[str | None, str]]:
+    """Return each name in ``sql`` that stands before ``(``, with the schema that is written before it, if one is.
+
+    Functions, and a few keywords and types that look like them. SQL's own words that are calls without brackets
+    (``CURRENT_TIMESTAMP``) are in ``values_of_the_moment``.
+    """
+    found = tokens(sql)
+    named = set()
+    for number, token in enumerate(found[:-1]):
+        if token.identifier is None or found[number + 1].text != "(":
+            continue
+        qualified = number >= 2 and found[number - 1].text == "."
+        named.add((found[number - 2].identifier if qualified else None, token.identifier))
+    return frozenset(named)
+
+
+_MOMENT = frozenset(
+    {
+        "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role", "current_user",
+        "user", "session_user", "current_catalog", "current_schema",
+    }
+)  # fmt: skip
+
+
+def values_of_the_moment(sql: str) -> tuple[str, ...]:
+    """Return SQL's own words in ``sql`` whose value is that of the moment or the session: ``CURRENT_DATE``, ``USER``."""
+    found = tokens(sql)
+    return tuple(
+        token.text
+        for number, token in enumerate(found)
+        if token.kind == "name" and token.identifier in _MOMENT and (number == 0 or found[number - 1].text != ".")
+    )
+
+
 def rewrite_column(sql: str, column: str, to: str) -> tuple[str, int]:
     """Return ``sql`` with ``column`` called ``to`` (always quoted), and how many names were replaced.
 

@@ -15,8 +15,9 @@ from osc.clock import SystemClock
 from osc.compiler import compile_plan
 from osc.compiler.compile import tables_of, types_of
 from osc.errors import Finding, OscError, Refused, Severity
+from osc.operations.tokens import calls, values_of_the_moment
 from osc.pg.catalog import read_catalog
-from osc.pg.functions import functions_named
+from osc.pg.functions import functions_named, remarkable
 from osc.pg.outcome import Outcome, without_values
 from osc.pg.privileges import missing_grant
 from osc.pg.retry import retrying
@@ -28,6 +29,8 @@ from osc.program import Program
 from osc.program.model import Proof
 from osc.settings import DEFAULTS, Settings
 
+IMMUTABLE = ("C230", "C232")
+"""Codes of proofs that take an immutable expression."""
 PASSING = frozenset({Outcome.TRANSIENT, Outcome.LOCK_NOT_AVAILABLE})
 """What a read is repeated after."""
 
@@ -110,14 +113,32 @@ async def probe(conn: Connection, compiled: Compiled, settings: Settings, *, pro
 async def type_expressions(conn: Connection, compiled: Compiled, settings: Settings) -> list[Finding]:
     """Let the server parse and type every expression without reading a row or writing; return its objections.
 
-    ``apply`` proves more (immutability, the definitions that go along), which takes a temporary table.
+    Of calls it says what their names tell. ``apply`` proves more (which overload is meant, operators and casts, the
+    definitions that go along), which takes a temporary table.
     """
     found = []
     for one in compiled.program.proofs:
         error = await _failure(conn, (one.typing,), settings) if one.typing else None
         if error is not None:
             found.append(Finding(one.code, f"{one.expression}: {_said(error)}", one.hint, path=one.path))
+        else:
+            found += await _calls(conn, compiled, one)
     return list(compiled.source.placed(_once(found)))
+
+
+async def _calls(conn: Connection, compiled: Compiled, proof: Proof) -> list[Finding]:
+    """Return what ``prove`` would refuse that is plain from the names of what is called, whichever overload is meant."""
+    if proof.code == "C231":  # what goes along stands on the table already
+        return []
+    tables = [table.oid for table in compiled.catalog.tables if table.oid is not None]
+    found = await remarkable(conn, calls(proof.expression), tables)
+    against = [_runs_as(proof, one.signature, one.runs_as) for one in found if one.runs_as is not None]
+    if proof.code in IMMUTABLE:
+        changing = [f"{one.name}()" for one in found if one.changes] + list(values_of_the_moment(proof.expression))
+        if changing:
+            said = f"{', '.join(changing)} is not immutable, it may be another value whenever it is asked"
+            against.append(Finding(proof.code, f"{proof.expression}: {said}", proof.hint, path=proof.path))
+    return against
 
 
 async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> list[Finding]:

@@ -45,6 +45,26 @@ CASES = {
     ),
     "no way back, approved": (["change_column: {table: t, column: a, down: none}"], GATES, []),
     "run without undo": ([CHANGE], GATES + "expand: {run: [{sql: a}, {sql: a, undo: b}]}\n", ["V163"]),
+    "concurrently in a transaction": (
+        [CHANGE],
+        GATES + "expand: {run: [{sql: REINDEX INDEX CONCURRENTLY i, undo: SELECT 1}]}\n",
+        ["V152"],
+    ),
+    "concurrently on the way back": (
+        [CHANGE],
+        GATES + "expand: {run: [{sql: SELECT 1, undo: DROP INDEX CONCURRENTLY i}]}\n",
+        ["V152"],
+    ),
+    "concurrently outside of one": (
+        [CHANGE],
+        GATES + "expand: {run: [{sql: REINDEX INDEX CONCURRENTLY i, undo: SELECT 1, transaction: false}]}\n",
+        [],
+    ),
+    "a lock without a transaction": (
+        [CHANGE],
+        GATES + "expand: {run: [{sql: VACUUM t, undo: SELECT 1, transaction: false, lock: t}]}\n",
+        ["V155"],
+    ),
     "one transaction a table": (
         [CHANGE],
         "switch: {require: [{ack: a}], per_table: true}\ncontract: {after: 1d}\n",
