@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from osc.errors import Conflict
-from osc.executor import entering
+from osc.executor import entering, grants
 from osc.executor.lead import Lead
 from osc.executor.stepping import do_step
 from osc.executor.verdicts import ensure_before_switch
@@ -28,6 +28,7 @@ async def _phase(lead: Lead, phase: Phase) -> None:
             await do_step(lead, gate)
         await _refuse_busy_tables(lead, phase)
         await entering.check(lead, phase)
+        await grants.refuse_missing(lead, phase)
         if phase is Phase.SWITCH:
             await ensure_before_switch(lead)  # refused here, the change still rests behind backfill
         await move(lead, transitions.begin(phase))

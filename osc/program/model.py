@@ -41,6 +41,18 @@ class Proof(Value):
     hint: str = ""
 
 
+class WriterNeed(Value):
+    """What an expression takes of every role that writes to its tables, as seen when it was proven.
+
+    Tables, signatures of functions and names of schemas are texts, so that what is made anew counts as the same.
+    """
+
+    expression: str
+    tables: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+    schemas: tuple[str, ...] = ()
+
+
 class Probe(Value):
     """A read-only query run by ``lint`` and before the first write; each row is a finding.
 
@@ -82,6 +94,8 @@ class Program(Value):
     probes: tuple[Probe, ...] = ()
     functions: dict[str, str] = Field(default_factory=dict)
     """What its expressions call outside pg_catalog: signature and a hash of what the function does."""
+    writers: tuple[WriterNeed, ...] = ()
+    """What is asked for again as each phase begins."""
     notes: tuple[str, ...] = ()
     """What the author and the SRE should know: COPY without a column list, prepared statements, one-way switches."""
     new_application_from: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from osc.errors import Conflict, Refused
@@ -75,7 +76,7 @@ async def _compile(conn: Connection, source: PlanFile, settings: Settings) -> Co
     """Compile, prove and probe; nothing is kept in the database."""
     compiled = await compile_source(conn, source)
     await _refuse_busy_tables(conn, compiled)
-    findings = await prove(conn, compiled, settings)
+    program, findings = await prove(conn, compiled, settings)
     if not findings:
         # A probe evaluates the plan's expressions, so only what is proven to be immutable gets there (B36).
         findings = await probe(conn, compiled, settings, proven=True)
@@ -83,7 +84,7 @@ async def _compile(conn: Connection, source: PlanFile, settings: Settings) -> Co
         raise Refused(
             f"plan {source.plan.id} cannot be run; nothing was changed", hint="mend what is listed", findings=findings
         )
-    return compiled
+    return replace(compiled, program=program)
 
 
 def submission(compiled: Compiled) -> Submission:

@@ -26,7 +26,7 @@ from osc.pg.types import read_types
 from osc.pg.writers import lacking, used
 from osc.plan import PlanFile, open_plan
 from osc.program import Program
-from osc.program.model import Proof
+from osc.program.model import Proof, WriterNeed
 from osc.settings import DEFAULTS, Settings
 
 IMMUTABLE = ("C230", "C232")
@@ -141,23 +141,26 @@ async def _calls(conn: Connection, compiled: Compiled, proof: Proof) -> list[Fin
     return against
 
 
-async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> list[Finding]:
+async def prove(conn: Connection, compiled: Compiled, settings: Settings) -> tuple[Program, list[Finding]]:
     """Prove every expression on a temporary table in a transaction that is always rolled back; return what fails.
+
+    Returned with it is the program with what the expressions were seen to need of whoever writes.
 
     A generated column accepts one expression, immutable, of the right type, over columns of the row: whatever else
     the text tries to be ends in a syntax error (reliability.md fact 24, B29-B36). What will run as whoever writes to the
     table is refused where one of them may not run it: the write would be.
     """
-    found = []
+    found: list[Finding] = []
+    needs: list[WriterNeed] = []
     for proof in compiled.program.proofs:
-        against: list[Finding] = []
-        error = await _failure(conn, proof.sql, settings, partial(_use, conn, compiled, proof, settings, against))
-        found += against
+        use = partial(_use, conn, compiled, proof, settings, found, needs)
+        error = await _failure(conn, proof.sql, settings, use)
         if error is not None:
             said = _said(error)
             hint = (missing_grant(said) if error.sqlstate == "42501" else None) or proof.hint
             found.append(Finding(proof.code, f"{proof.expression}: {said}", hint, path=proof.path))
-    return list(compiled.source.placed(_once(found)))
+    program = compiled.program.model_copy(update={"writers": tuple(needs)})
+    return program, list(compiled.source.placed(_once(found)))
 
 
 async def _failure(
@@ -175,8 +178,15 @@ async def _failure(
     return None
 
 
-async def _use(conn: Connection, compiled: Compiled, proof: Proof, settings: Settings, found: list[Finding]) -> None:
-    """Add what is against the things that ``proof`` uses, where it stands proven."""
+async def _use(
+    conn: Connection,
+    compiled: Compiled,
+    proof: Proof,
+    settings: Settings,
+    found: list[Finding],
+    needs: list[WriterNeed],
+) -> None:
+    """Add what is against the things that ``proof`` uses, where it stands proven, and what writers need of them."""
     tables = [table.oid for table in compiled.catalog.tables if table.oid is not None]
     names = proof.path[-1:] in (("up",), ("down",), ("type",))  # which the trigger's text holds
     use = await used(conn, tables, names=names, deadline_s=settings.query_deadline_s)
@@ -184,6 +194,10 @@ async def _use(conn: Connection, compiled: Compiled, proof: Proof, settings: Set
         found += [_runs_as(proof, function, owner) for function, owner in use.runs_as]
     if proof.path[-1:] == ("fill",):
         return  # only osc's own batches compute it
+    if use.functions or use.schemas:
+        needs.append(
+            WriterNeed(expression=proof.expression, tables=use.tables, functions=use.functions, schemas=use.schemas)
+        )
     missing = await lacking(conn, use.tables, use.functions, use.schemas, deadline_s=settings.query_deadline_s)
     for grant, who in missing:
         found.append(

@@ -62,25 +62,26 @@ class _Revision:
         base = accepted(original, entering.expected(old, phase, rows), actual)
         compiled = await compile_on(lead.observer, self.source, base)
         begun = await lead.ask(changes.phases(lead.control, lead.number))
-        if not begun:
-            await self._prove(compiled)
+        # Once expand has begun, what expressions are proven on has their results in it already.
+        program = compiled.program.model_copy(update={"writers": old.writers}) if begun else await self._prove(compiled)
         for one in begun:
-            if old.phase(one).steps != compiled.program.phase(one).steps:
+            if old.phase(one).steps != program.phase(one).steps:
                 raise self._cannot(f"{one} has begun and would be made otherwise now")
-        left = _differences(lead, compiled.program, phase, rows, actual)
+        left = _differences(lead, program, phase, rows, actual)
         if left:
             raise self._cannot("; ".join(left))
-        return compiled.program
+        return program
 
-    async def _prove(self, compiled: Compiled) -> None:
-        """Prove the expressions again; once expand has begun, what they are proven on has their results in it already."""
-        findings = await prove(self.lead.observer, compiled, self.lead.settings)
+    async def _prove(self, compiled: Compiled) -> Program:
+        """Prove the expressions again; return the program with what they need."""
+        program, findings = await prove(self.lead.observer, compiled, self.lead.settings)
         if findings:
             raise Refused(
                 f"plan {self.source.plan.id} cannot be run on the tables as they are now; nothing was changed",
                 hint="mend what is listed, or put the tables back",
                 findings=findings,
             )
+        return program
 
     def _cannot(self, why: str) -> Conflict:
         return Conflict(

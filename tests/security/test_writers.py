@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from osc.errors import Refused
 from osc.program import Phase
 from tests.acceptance.roads import sampled
 from tests.operations.lab import Lab
@@ -136,3 +137,25 @@ def test_what_a_parsed_function_calls_is_asked_for_and_what_a_definer_calls_is_n
     assert sorted(line.partition("; ")[2] for line in said) == [
         f"GRANT EXECUTE ON FUNCTION app.{name} TO {writer.role}" for name in ("joined(text,text)", "norm(text)")
     ], said
+
+
+def test_what_is_taken_away_in_the_middle_of_a_change_stops_the_next_phase_by_name(writer: Writer) -> None:
+    for grant in ("EXECUTE ON FUNCTION app.norm(text)", "USAGE ON SCHEMA app"):
+        writer.may(grant)
+    writer.lab.write("- change_column: {table: t, column: s, to: n, type: text, up: app.norm(s), down: n}")
+    for before, grant, phase in (
+        (Phase.DUAL_WRITE, "EXECUTE ON FUNCTION app.norm(text)", Phase.BACKFILL),
+        (Phase.BACKFILL, "USAGE ON SCHEMA app", Phase.SWITCH),
+    ):
+        writer.lab.apply(before)
+        state = writer.lab.value("SELECT state FROM osc.change")
+        writer.lab.run(f"REVOKE {grant} FROM {writer.role}")
+        with pytest.raises(Refused, match="nothing was changed") as refused:
+            writer.lab.apply(phase)
+        assert [(one.code, one.hint) for one in refused.value.findings] == [("C261", f"GRANT {grant} TO {writer.role}")]
+        assert writer.lab.value("SELECT state FROM osc.change") == state
+        writer.may(grant)
+    writer.lab.apply(Phase.SWITCH)
+    writer.writes()
+    writer.lab.run(f"REVOKE EXECUTE ON FUNCTION app.norm(text) FROM {writer.role}")
+    writer.lab.apply(Phase.CONTRACT)  # which takes away what needs it

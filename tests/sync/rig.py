@@ -42,7 +42,8 @@ async def compiled(dsn: str, text: str) -> Program:
     """Compile a plan's text against the database and prove its expressions; raises what an author would see."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=AS_OSC) as conn:
         found = await compile_source(conn, open_text(text, "00001_change.yaml"))
-        findings = await prove(conn, found, DEFAULTS) or await probe(conn, found, DEFAULTS, proven=True)
+        _, findings = await prove(conn, found, DEFAULTS)
+        findings = findings or await probe(conn, found, DEFAULTS, proven=True)
         errors = [one for one in findings if one.severity == "error"]
         if errors:
             raise Refused("\n".join(one.message for one in errors), findings=errors)
