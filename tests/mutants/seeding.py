@@ -67,7 +67,7 @@ def run_killers(mutant: Mutant, place: Path, server: EmbeddedServer) -> subproce
         "PYTHONDONTWRITEBYTECODE": "1",
         BORROWED: lend(server),
     }
-    options = ["-q", "-x", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-o", "pythonpath=", "-n", "0"]
+    options = ["-q", "-x", "--assert=plain", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-o", "pythonpath=", "-n", "0"]
     options += ["--timeout", str(TEST_LONGEST_S)]  # a mutant may wait for ever, which is noticed too
     command = [sys.executable, "-m", "pytest", *options, *mutant.killers]
     return subprocess.run(
