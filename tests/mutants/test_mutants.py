@@ -5,7 +5,7 @@ Which tests are to kill which mutant is in the ``seeds_*.py``; at the end of a r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.mutants.seeds_going import GOING
 from tests.mutants.seeds_ground import GROUND
 from tests.mutants.seeds_steps import STEPS
 from tests.mutants.seeds_sync import SYNC
+from tests.mutants.warm import WarmParent
 
 MUTANTS = [*SYNC, *FILL, *STEPS, *GOING, *GROUND]
 ENOUGH = 30
@@ -33,12 +34,21 @@ def test_every_promise_is_broken_by_a_mutant() -> None:
     assert {one.breaks for one in MUTANTS} == PROMISES
 
 
+@pytest.fixture(scope="session")
+def parent() -> Iterator[WarmParent]:
+    """Give the process of which the tests of all mutants are forks."""
+    with WarmParent() as parent:
+        yield parent
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)
 def test_a_mutant_is_killed(
-    mutant: Mutant, server: EmbeddedServer, tmp_path: Path, record_property: Callable[[str, str], None]
+    mutant: Mutant,
+    server: EmbeddedServer,
+    parent: WarmParent,
+    tmp_path: Path,
+    record_property: Callable[[str, str], None],
 ) -> None:
-    done = run_killers(mutant, tmp_path / "mutant", server)
-    said = f"{done.stdout[-3000:]}{done.stderr[-2000:]}"
-    assert done.returncode == KILLED, f"{mutant.name} lives, or was not tried:\n{said}"
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    record_property(KILLED_BY, f"{mutant.breaks:<4}{mutant.name:<48} {failed[0].split()[1] if failed else '?'}")
+    tried = run_killers(mutant, tmp_path / "mutant", server, parent)
+    assert tried.code == KILLED, f"{mutant.name} lives, or was not tried:\n{tried.said[-4000:]}"
+    record_property(KILLED_BY, f"{mutant.breaks:<4}{mutant.name:<48} {tried.killer()}")
