@@ -8,6 +8,8 @@ STAMP := $(VENV)/.ready
 # `make test TESTS=tests/pg` runs a part.
 WORKERS ?= 3
 TESTS ?=
+# Tests start some hundred processes: each would compile all of osc again where an environment forbids to keep what was compiled.
+export PYTHONDONTWRITEBYTECODE :=
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
