@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,20 +26,10 @@ from tests.pg.line import Exchange, Fault, Line, commits
 
 Way = Literal["forward", "back"]
 RUNS_MAX = 4
-SWEEP = os.environ.get("OSC_TEST_SWEEP") == "1"
-"""Everything instead of a sample that is another one every day."""
 BY_THE_CLOCK = ("osc.heartbeat", "UPDATE osc.step AS s SET waiting")
 """How often these come is a matter of time, so the n-th of them is no place in a run."""
 CONCURRENT = ("CREATE INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY", "VALIDATE CONSTRAINT", "ANALYZE")
 """What runs outside of a transaction: no row is written with it."""
-
-
-def sampled(places: list[Any], size: int) -> list[Any]:
-    """Return every place under OSC_TEST_SWEEP=1, else ``size`` of them, spread evenly, another day others."""
-    if SWEEP or len(places) <= size:
-        return places
-    step, today = len(places) / size, datetime.date.today().toordinal()
-    return [places[int(n * step + today) % len(places)] for n in range(size)]
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from osc.program import Phase
 from osc.verbs.apply import apply
 from osc.verbs.session import Session
 from tests.acceptance.processes import QUICK
-from tests.acceptance.roads import SWEEP, Roads, Way, exactly, sampled
+from tests.acceptance.roads import Roads, Way, exactly
 from tests.fixtures.postgres import Databases
+from tests.fixtures.sweeping import sampled, sweeping
 from tests.pg.line import Exchange, Fault, Line, Loses, Weather
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600 if SWEEP else 120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600 if sweeping() else 120)]
 
 
 @pytest.fixture

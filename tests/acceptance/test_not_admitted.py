@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.acceptance.bench import ROWS, Bench
 from tests.acceptance.processes import ALONG_THE_KEY
-from tests.acceptance.roads import sampled
 from tests.fixtures.postgres import StartServer
+from tests.fixtures.sweeping import sampled
 
 FULL = "too many connections for role"
 

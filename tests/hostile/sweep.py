@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+
+from tests.fixtures.sweeping import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-
-SWEEP = os.environ.get("OSC_TEST_SWEEP", "") not in ("", "0")
 
 
 def sample(cases: Iterable[str], chosen: Collection[str]) -> list[str]:
@@ -16,4 +15,4 @@ def sample(cases: Iterable[str], chosen: Collection[str]) -> list[str]:
     every = list(cases)
     unknown = set(chosen) - set(every)
     assert not unknown, unknown
-    return every if SWEEP else [case for case in every if case in chosen]
+    return every if sweeping() else [case for case in every if case in chosen]

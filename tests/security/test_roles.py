@@ -17,9 +17,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from osc.errors import OscError
 from osc.program import IndexStep, Phase
 from osc.verbs.orchestrator import Orchestrator
-from tests.acceptance.roads import sampled
 from tests.fixtures.postgres import Connect
-from tests.fixtures.sweeping import SEED, sweeping
+from tests.fixtures.sweeping import daily, sampled
 from tests.operations.lab import Lab
 from tests.operations.test_examples import PLANS, TABLES
 
@@ -131,7 +130,7 @@ def minimum(dsn: str, connect: Connect, tmp_path: Path, schema_dump: Callable[[s
     made.do("DROP OWNED BY {role} CASCADE; DROP OWNED BY {owner} CASCADE; DROP ROLE {role}, {owner}")
 
 
-SAMPLE = PLANS if sweeping() else [path for n, path in enumerate(PLANS) if (n + SEED) % 3 == 0]
+SAMPLE = daily(PLANS, 3)
 """A third of the examples each day; OSC_TEST_SWEEP=1 takes all."""
 
 

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from osc.errors import Refused
 from osc.program import Phase
-from tests.acceptance.roads import sampled
+from tests.fixtures.sweeping import sampled
 from tests.operations.lab import Lab
 
 TABLES = """
