@@ -2,7 +2,7 @@
 
 import gc
 
-pytest_plugins = ["tests.fixtures.mutants", "tests.fixtures.postgres", "tests.fixtures.sweeping"]
+pytest_plugins = ["tests.fixtures.mutants", "tests.fixtures.sweeping", "tests.fixtures.postgres"]
 
 
 def pytest_collection_finish() -> None:

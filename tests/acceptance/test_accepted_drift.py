@@ -10,7 +10,7 @@ from osc.verbs.apply import apply
 from tests.acceptance.bench import Bench
 from tests.acceptance.test_drift import DROP
 
-pytestmark = [pytest.mark.anyio, pytest.mark.both_versions]
+pytestmark = [pytest.mark.anyio, pytest.mark.either_version]
 
 
 async def accept(bench: Bench, to: Phase) -> None:

@@ -20,7 +20,7 @@ backfill:
 
 
 @pytest.mark.anyio
-@pytest.mark.both_versions
+@pytest.mark.either_version
 async def test_every_failpoint_is_passed_by_a_plan_there_and_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from osc.errors import Refused
 from osc.program import Phase
 from tests.acceptance.bench import UNIQUE_PLAN, Bench
 
-pytestmark = [pytest.mark.anyio, pytest.mark.both_versions]
+pytestmark = [pytest.mark.anyio, pytest.mark.either_version]
 
 BUILDING = (
     "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'"

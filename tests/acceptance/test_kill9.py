@@ -108,7 +108,7 @@ async def test_whoever_stops_right_behind_the_switch_can_still_go_back(bench: Be
     assert how == "killed" or forward.wait().exit_code == CONFLICT
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("passages", [17, 23])
 def test_a_change_that_is_killed_again_and_again_arrives(
     bench: Bench, undisturbed: Callable[..., Any], passages: int
@@ -122,7 +122,7 @@ def test_a_change_that_is_killed_again_and_again_arrives(
     assert lives > 3
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("passages", [19, 31])
 def test_a_rollback_that_is_killed_again_and_again_arrives(bench: Bench, passages: int) -> None:
     schema, data = bench.schema, bench.data

@@ -49,7 +49,7 @@ HOLDERS = {
 }
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("holder", HOLDERS)
 def test_behind_a_holder_the_step_says_who_it_is_and_nothing_queues(
     bench: Bench, undisturbed: Callable[..., Any], holder: str
@@ -85,7 +85,7 @@ def test_a_switch_waits_for_its_lock_and_the_wish_to_go_back_ends_the_wait(bench
 
 
 @pytest.mark.slow
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_autovacuum_gives_way(own_server: Callable[..., Any], tmp_path: Any, schema_dump: Callable[[str], str]) -> None:
     """A worker that vacuums the table yields to who waits longer than deadlock_timeout (rationale.md 19)."""
     server = own_server(autovacuum_naptime="1", autovacuum_vacuum_cost_delay="100ms", autovacuum_vacuum_cost_limit="1")

@@ -16,7 +16,7 @@ from tests.acceptance.bench import Bench
 LEASE_LOST = 75
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize(
     "point", ["batch.before@3", "transaction.before@2", "build.before", "rename.before", "state.before@3"]
 )

@@ -73,7 +73,7 @@ def test_a_transaction_whose_reply_was_lost_is_done_once(bench: Bench, undisturb
     assert bench.end() == undisturbed("switch")
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("where", ["fill", "build"])
 def test_after_a_crash_of_the_server_the_command_goes_on(
     own_server: Callable[..., EmbeddedServer], tmp_path: Path, schema_dump: Callable[[str], str],

@@ -7,7 +7,7 @@ import pytest
 from osc.program import Phase
 from tests.acceptance.bench import Bench
 
-pytestmark = pytest.mark.both_versions
+pytestmark = pytest.mark.either_version
 
 
 @pytest.mark.anyio

@@ -93,7 +93,7 @@ def test_referenced_tables_are_locked_first(lab: Lab) -> None:
             assert order == sorted(order, reverse=True), step.id
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_two_tables_switch_together_and_back(lab: Lab) -> None:
     lab.run(TABLES)
     lab.write(PLANS["two tables"])

@@ -91,7 +91,7 @@ async def test_a_fill_gives_isolated_writers_40001_at_most_and_child_rows_nothin
     assert bench.value("SELECT count(*) FROM items WHERE quantity <> qty") == 0
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_a_prepared_statement_over_every_column_fails_once_a_change_of_them_and_others_never(
     lab: Lab, connect: Connect
 ) -> None:

@@ -51,7 +51,7 @@ COLUMNS: dict[str, tuple[str, str, str, object]] = {
 }  # fmt: skip
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("name", COLUMNS)
 def test_it_ends_as_written_without_a_rewrite_and_goes_back_without_a_trace(lab: Lab, name: str) -> None:
     said, by_hand, query, answer = COLUMNS[name]

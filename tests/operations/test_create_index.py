@@ -60,7 +60,7 @@ def test_it_is_the_index_that_was_asked_for(lab: Lab, name: str) -> None:
     assert definition(lab, "ours") == definition(lab, "theirs")
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_undone_it_is_gone(lab: Lab) -> None:
     lab.run(T)
     lab.write("- create_index: {table: t, name: i, columns: [a]}")

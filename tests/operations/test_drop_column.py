@@ -43,7 +43,7 @@ def given(lab: Lab) -> Lab:
 # --------------------------------------------------------------------------------------- whole changes
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_both_applications_write_in_each_phase_and_the_way_back_from_each_loses_nothing(given: Lab) -> None:
     before = given.dump()
     for number, place in enumerate(PLACES, 1):
@@ -63,7 +63,7 @@ def test_both_applications_write_in_each_phase_and_the_way_back_from_each_loses_
     assert given.rows("SELECT a FROM t WHERE id < 10 ORDER BY id") == [f"old {n}" for n in range(1, 10)]
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_the_table_ends_as_if_the_column_was_dropped_by_hand(given: Lab) -> None:
     given.write(GIVEN)
     for phase in (*PLACES[:4], Phase.CONTRACT):
@@ -130,7 +130,7 @@ def test_what_null_or_the_default_means_the_session_says(lab: Lab, column: str, 
 RAISES = "- drop_column: {table: t, column: a, down: '(100 / b)::text'}"
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_a_value_that_cannot_be_computed_refuses_the_row_while_old_lives_and_not_afterwards(lab: Lab) -> None:
     lab.run(T)
     lab.write(RAISES, KEEP)
@@ -181,7 +181,7 @@ TWO = """
 """
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_one_trigger_serves_all_operations_of_a_table(lab: Lab) -> None:
     lab.run(T)
     lab.write(TWO, KEEP)
@@ -239,7 +239,7 @@ CREATE INDEX half ON t (id) WHERE a > 'k'
 """
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_what_covers_other_columns_goes_only_where_the_plan_names_it(lab: Lab) -> None:
     lab.run(T + SHARED)
     lab.write(GIVEN)

@@ -34,7 +34,7 @@ NATIVE = {
 }
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("name", NATIVE)
 def test_nothing_is_rewritten_or_rebuilt(lab: Lab, name: str) -> None:
     old, new, value = NATIVE[name]

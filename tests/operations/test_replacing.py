@@ -39,7 +39,7 @@ def in_any_order(dump: str) -> list[str]:
     return sorted(re.sub(r",$", "", line) for line in dump.splitlines())
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("name", [*SHAPES, *NAMED_NOT_NULL])
 def test_the_table_ends_as_if_made_by_hand(lab: Lab, name: str) -> None:
     shape = shape_of(lab, name)
@@ -70,7 +70,7 @@ def shape_of(lab: Lab, name: str) -> Shape:
     return shapes(lab)[name]
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("name", [*SHAPES, *NAMED_NOT_NULL])
 def test_the_way_back_from_every_phase_leaves_the_same_schema_and_data(lab: Lab, name: str) -> None:
     shape = shape_of(lab, name)
@@ -97,7 +97,7 @@ INSERT INTO t (id, a) SELECT n, n FROM generate_series(1, 9) AS n
 """
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_what_both_applications_wrote_behind_the_switch_survives_the_way_back(lab: Lab) -> None:
     lab.run(T)
     lab.write("- change_column: {table: t, column: a, to: n, type: bigint}")
@@ -111,7 +111,7 @@ def test_what_both_applications_wrote_behind_the_switch_survives_the_way_back(la
     assert lab.dump() == before
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_a_value_that_the_old_column_cannot_hold_closes_the_way_back_until_it_is_mended(lab: Lab) -> None:
     lab.run(T.replace("CHECK (a < 100)", ""))
     lab.write("- change_column: {table: t, column: a, type: bigint}")
@@ -167,7 +167,7 @@ def test_what_the_old_column_alone_holds_is_an_obstacle_on_the_way_forward(lab: 
     assert lab.rows("SELECT a FROM t WHERE id = 3") == [77]
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_a_value_that_a_rule_of_the_old_column_refuses_stops_the_way_back_and_it_goes_on_when_mended(lab: Lab) -> None:
     lab.run(T.replace("CHECK (a < 100)", "CHECK (a < b), b integer DEFAULT 100"))
     lab.write(

@@ -42,7 +42,7 @@ def begin(lab: Lab, operations: str = FILL, rest: str = ACKED, tables: str = T) 
 # ------------------------------------------------------------------------------------- there and back
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_it_ends_as_a_person_would_have_made_it_and_nothing_is_kept(lab: Lab) -> None:
     begin(lab)
     lab.apply(Phase.BACKFILL)
@@ -55,7 +55,7 @@ def test_it_ends_as_a_person_would_have_made_it_and_nothing_is_kept(lab: Lab) ->
     assert dump == lab.dump()
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("to", [Phase.BACKFILL, RETIRED])
 def test_the_way_back_leaves_schema_and_data_as_they_were(lab: Lab, to: Phase | str) -> None:
     before = begin(lab, rest=KEPT)
@@ -87,7 +87,7 @@ def hook(lab: Lab, sql: str, *, step: str = "", message: str = "") -> None:
     lab.session = replace(lab.session, listener=listen)
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_rows_the_application_wrote_meanwhile_are_as_it_wrote_them(lab: Lab) -> None:
     """Every row of ours gets its NULL back; what the application gave another value or another key is its own."""
     dump, _ = begin(lab)
@@ -116,7 +116,7 @@ def test_rows_the_application_wrote_meanwhile_are_as_it_wrote_them(lab: Lab) -> 
     assert lab.dump() == dump
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_what_a_check_does_not_allow_any_more_is_named_and_all_else_is_put_back(lab: Lab) -> None:
     before = begin(lab)
     lab.apply(Phase.BACKFILL)
@@ -149,7 +149,7 @@ TOGETHER = """
 WIDE_ROWS = "SELECT t::text FROM t ORDER BY 1"
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_several_of_a_table_share_one_pass_whose_way_back_fires_what_it_fired(lab: Lab) -> None:
     """The key has two columns, each row a NULL in none, one or both; the application's triggers see nothing of it."""
     rest = ACKED.replace("}\n", ", triggers: skip}\n")
@@ -195,7 +195,7 @@ def test_a_value_of_any_type_is_told_by_its_image(lab: Lab, value: str, type_nam
 # --------------------------------------------------------------------------------------- when it binds
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_enforced_at_contract_the_old_application_may_write_null_until_then(lab: Lab) -> None:
     dump, rows = begin(lab, FILL.replace("open", "open, enforce_at: contract"), "contract: {keep_for: 1d}")
     lab.apply(Phase.SWITCH)
@@ -208,7 +208,7 @@ def test_enforced_at_contract_the_old_application_may_write_null_until_then(lab:
     assert (lab.dump(), lab.rows(ROWS)) == (dump, [*rows, "(100,,0)"])
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("operation", [FILL, FILL.replace(", fill: open", "")])
 def test_a_constraint_that_rows_break_goes_again_and_names_them(lab: Lab, operation: str) -> None:
     """The application writes a NULL behind the verification: nothing NOT VALID is left to refuse its other writes."""

@@ -59,7 +59,7 @@ def operators() -> str:
     return "\n".join(made)
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("turn_back", [False, True])
 def test_nothing_of_an_attacker_runs_in_any_phase_there_or_back(lab: Lab, turn_back: bool) -> None:
     lab.run(EVIL)

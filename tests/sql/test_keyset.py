@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.fixtures.postgres import Connect
 
-pytestmark = pytest.mark.both_versions
+pytestmark = pytest.mark.either_version
 
 UPPER = "- change_column: {table: t, column: s, to: n, type: text, up: upper(s), down: n}"
 TRICKY = [

@@ -107,7 +107,7 @@ def test_columns_and_tables_may_be_called_anything(begin: Begin, connect: Connec
     app.execute(f"UPDATE {q} SET {n} = 'Jill' WHERE id = 1")
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.parametrize("moment", ["before", "after", "retired"])
 def test_several_pairs_share_one_trigger_and_do_not_disturb_each_other(
     begin: Begin, connect: Connect, moment: str
@@ -146,7 +146,7 @@ def test_several_pairs_share_one_trigger_and_do_not_disturb_each_other(
     assert rows[1][3:] == (200, "200", "y!")
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 def test_a_change_of_another_column_that_up_reads_clobbers_nothing(begin: Begin, connect: Connect) -> None:
     """The plan of the docs: NULL means "not verified", NEW knows the moment better than up does, and OLD corrects inputs."""
     app = connect()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.fixtures.postgres import Connect
     from tests.sync.conftest import Begin
 
-pytestmark = pytest.mark.both_versions
+pytestmark = pytest.mark.either_version
 
 # (type of S, type of N, up, down, values of S one after the other: each a write that must reach N)
 PAIRS = [
