@@ -1,4 +1,7 @@
-"""F01, I16: whatever is killed and wherever, the next process comes to the end of an undisturbed run."""
+"""F01, I16: whatever is killed and wherever, the next process comes to the end of an undisturbed run.
+
+By default at a third of the places, at others each day; OSC_TEST_SWEEP=1 takes them all.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from osc.program import Phase
 from osc.settings import Settings
 from tests.acceptance.bench import ROWS, Bench
 from tests.acceptance.processes import ALONG_THE_KEY, QUICK, WALKS
+from tests.fixtures.sweeping import daily
 
 BOTH_SIDES = ("register", "transaction", "build", "rename", "drop_index", "scan", "batch")
 """Elsewhere "before" is where the point before it was "after"."""
@@ -25,6 +29,10 @@ FORWARD = [
     f"{pair}.after" for pair in PAIRS if pair not in ("migrate", "word", "undo", "problem", "drop_slices", "forget")
 ] + [f"{pair}.before" for pair in BOTH_SIDES]
 LIVES_MAX = 60
+BACK = ("undo.before", "undo.after", "transaction.before", "transaction.after@2", "start.before@2", "start.after@3",
+        "rename.after", "drop_index.before", "drop_index.after", "finish.before@2", "state.before@2", "state.after")  # fmt: skip
+HALFWAY = ("transaction.before", "transaction.after", "batch.after@3", "build.before", "build.after", "rename.before",
+           "scan.before", "scan.after", "verify.before", "finish.before@3")  # fmt: skip
 CONFLICT = 5
 
 
@@ -40,7 +48,7 @@ def armed(point: str) -> str:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("point", [*FORWARD, *LATER])
+@pytest.mark.parametrize("point", daily([*FORWARD, *LATER], 3))
 async def test_killed_forward_the_next_process_comes_to_the_same_end(
     bench: Bench, undisturbed: Callable[..., Any], point: str
 ) -> None:
@@ -69,9 +77,7 @@ async def test_killed_in_any_walk_the_next_process_comes_to_the_same_end(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("point", ["undo.before", "undo.after", "transaction.before", "transaction.after@2", "start.before@2",
-                                   "start.after@3", "rename.after", "drop_index.before", "drop_index.after", "finish.before@2",
-                                   "state.before@2", "state.after"])  # fmt: skip
+@pytest.mark.parametrize("point", daily(BACK, 3))
 async def test_killed_on_the_way_back_the_next_rollback_leaves_everything_as_it_was(bench: Bench, point: str) -> None:
     schema, data = bench.schema, bench.data
     await bench.apply(Phase.SWITCH)
@@ -81,8 +87,7 @@ async def test_killed_on_the_way_back_the_next_rollback_leaves_everything_as_it_
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("point", ["transaction.before", "transaction.after", "batch.after@3", "build.before", "build.after",
-                                   "rename.before", "scan.before", "scan.after", "verify.before", "finish.before@3"])  # fmt: skip
+@pytest.mark.parametrize("point", daily(HALFWAY, 3))
 async def test_rollback_after_a_kill_in_the_middle_of_a_phase_leaves_everything_as_it_was(
     bench: Bench, point: str
 ) -> None:
@@ -109,7 +114,7 @@ async def test_whoever_stops_right_behind_the_switch_can_still_go_back(bench: Be
 
 
 @pytest.mark.either_version
-@pytest.mark.parametrize("passages", [17, 23])
+@pytest.mark.parametrize("passages", daily([17, 23], 2))
 def test_a_change_that_is_killed_again_and_again_arrives(
     bench: Bench, undisturbed: Callable[..., Any], passages: int
 ) -> None:
@@ -123,7 +128,7 @@ def test_a_change_that_is_killed_again_and_again_arrives(
 
 
 @pytest.mark.either_version
-@pytest.mark.parametrize("passages", [19, 31])
+@pytest.mark.parametrize("passages", daily([19, 31], 2))
 def test_a_rollback_that_is_killed_again_and_again_arrives(bench: Bench, passages: int) -> None:
     schema, data = bench.schema, bench.data
     assert bench.run("apply", to="switch").exit_code == 0

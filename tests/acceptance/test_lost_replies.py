@@ -16,6 +16,7 @@ from osc.verbs.advance import advance
 from osc.verbs.apply import apply
 from osc.verbs.session import Session
 from tests.acceptance.bench import ID, Bench
+from tests.fixtures.sweeping import daily
 from tests.pg.middlemen import Middleman
 
 STATEMENTS = {
@@ -93,7 +94,7 @@ async def test_a_run_whose_line_is_cut_after_the_statement_comes_to_the_same_end
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("what", ["expand", "batch", "build", "validate", "start", "heartbeat"])
+@pytest.mark.parametrize("what", daily(["expand", "batch", "build", "validate", "start", "heartbeat"], 3))
 async def test_a_reply_that_never_comes_is_not_waited_for(
     bench: Bench, tcp: str, undisturbed: Callable[..., Any], what: str
 ) -> None:

@@ -1,4 +1,7 @@
-"""F14, F15: the server dies in the middle of every kind of step, there and back; nothing acknowledged is lost, and it goes on."""
+"""F14, F15: the server dies in the middle of every kind of step, there and back; nothing acknowledged is lost, and it goes on.
+
+By default a third of the cases, others each day; OSC_TEST_SWEEP=1 takes them all.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import pytest
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import Bench
 from tests.fixtures.postgres import DEFAULT_VERSION, start_server
+from tests.fixtures.sweeping import daily
 
 PLACES = {
     "register.after": "apply", "transaction.before": "apply", "transaction.after": "apply", "batch.before@3": "apply",
@@ -63,7 +67,7 @@ CASES = [
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("dies", "place", "verb"), CASES, ids=lambda one: getattr(one, "__name__", str(one)))
+@pytest.mark.parametrize(("dies", "place", "verb"), daily(CASES, 3), ids=lambda one: getattr(one, "__name__", str(one)))
 def test_the_server_dies_and_the_change_comes_to_the_same_end(
     crashing: EmbeddedServer, tmp_path: Path, schema_dump: Callable[[str], str], place: str, verb: str,
     dies: Callable[[EmbeddedServer], None],
