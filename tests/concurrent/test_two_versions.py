@@ -93,7 +93,7 @@ def stories(draw: Callable[..., Any]) -> Story:
     return Story(world, way, old, new)
 
 
-@pytest.mark.both_versions
+@pytest.mark.either_version
 @pytest.mark.timeout(60 + EXAMPLES * 30 + SMALLER_S)
 def test_old_and_new_write_at_once_while_osc_works_dies_and_comes_back(
     server: EmbeddedServer, databases: Databases, tmp_path: Path, schema_dump: Callable[[str], str]

@@ -1,4 +1,7 @@
-"""Ctrl-C at any moment leaves no process and no file behind; neither does SIGTERM, nor even kill -9."""
+"""Ctrl-C at any moment leaves no process and no file behind; neither does SIGTERM, nor even kill -9.
+
+By default at half of the moments, at others each day; OSC_TEST_SWEEP=1 takes them all.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.demo.command import gone_within, left_behind, spawn, temporary_home, wait_for
+from tests.fixtures.sweeping import daily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +39,7 @@ def home() -> Iterator[Path]:
         yield home
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", daily(list(MOMENTS), 2))
 def test_ctrl_c_leaves_nothing_behind(home: Path, moment: str) -> None:
     process = spawn(home, *SIZE)
     wait_for(process, MOMENTS[moment])
@@ -49,7 +53,7 @@ def test_ctrl_c_leaves_nothing_behind(home: Path, moment: str) -> None:
     assert left_behind(home) == []
 
 
-@pytest.mark.parametrize("moment", ["server", "fill"])
+@pytest.mark.parametrize("moment", daily(["server", "fill"], 2))
 def test_sigterm_leaves_nothing_behind(home: Path, moment: str) -> None:
     process = spawn(home, *SIZE)
     wait_for(process, MOMENTS[moment])
@@ -60,7 +64,7 @@ def test_sigterm_leaves_nothing_behind(home: Path, moment: str) -> None:
     assert left_behind(home) == []
 
 
-@pytest.mark.parametrize("moment", ["server", "accounts", "fill"])
+@pytest.mark.parametrize("moment", daily(["server", "accounts", "fill"], 2))
 def test_even_a_kill_leaves_nothing_for_long(home: Path, moment: str) -> None:
     process = spawn(home, *SIZE)
     wait_for(process, MOMENTS[moment])

@@ -14,6 +14,7 @@ from osc.errors import Drift, Refused
 from osc.program import Phase
 from tests.acceptance.bench import ROWS
 from tests.acceptance.test_drift import DISABLE, ENABLE
+from tests.fixtures.sweeping import daily
 from tests.hostile.sweep import sample
 
 if TYPE_CHECKING:
@@ -305,8 +306,12 @@ backfill: {require: [{ack: writers-comply}]}
 """
 
 
-@pytest.mark.parametrize("phase", [Phase.EXPAND, Phase.BACKFILL, Phase.SWITCH])
-@pytest.mark.parametrize("what", ["replaced", "dropped"])
+@pytest.mark.parametrize(
+    ("what", "phase"),
+    daily(
+        [(what, phase) for what in ("replaced", "dropped") for phase in (Phase.EXPAND, Phase.BACKFILL, Phase.SWITCH)], 2
+    ),
+)
 async def test_a_function_of_the_plan_that_does_something_else_is_drift(bench: Bench, phase: Phase, what: str) -> None:
     """F65: the rows filled before it would have other values than those after it."""
     if phase is not Phase.BACKFILL and what == "dropped":
