@@ -41,8 +41,9 @@ def quick(name: str, *, lanes_max: int = 3, base: Settings = QUICK) -> Settings:
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["osc.cli.running", "osc.verbs.apply", "osc.verbs.rollback", "osc.verbs.verify", "osc.verbs.worker"]
-)
+    ["anyio._backends._asyncio", "osc.cli.running", *(f"osc.verbs.{one}" for one in ("ack", "apply", "rollback", "verify", "worker")),
+     *(f"osc.operations.{one.stem}" for one in sorted((Path(__file__).parents[2] / "osc" / "operations").glob("[a-z]*.py")))]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
