@@ -12,13 +12,14 @@ import pytest
 from osc.pg.embedded import EmbeddedServer
 from osc.program import Phase
 from tests.acceptance.bench import Bench
+from tests.fixtures.sweeping import daily
 
 LEASE_LOST = 75
 
 
 @pytest.mark.either_version
 @pytest.mark.parametrize(
-    "point", ["batch.before@3", "transaction.before@2", "build.before", "rename.before", "state.before@3"]
+    "point", daily(["batch.before@3", "transaction.before@2", "build.before", "rename.before", "state.before@3"], 2)
 )
 def test_a_zombie_writes_nothing_more_and_says_that_it_lost_the_lead(
     bench: Bench, undisturbed: Callable[..., Any], point: str

@@ -217,7 +217,7 @@ CHOSEN = (
 )
 
 
-@pytest.mark.parametrize("where", sample(IN_PHASES, CHOSEN))
+@pytest.mark.parametrize("where", daily(sample(IN_PHASES, CHOSEN), 2))
 async def test_behind_each_phase_it_stops_the_next_and_once_put_back_it_arrives(bench: Bench, where: str) -> None:
     what, phase = IN_PHASES[where]
     done, put_back, listed = STOPS[what]

@@ -12,6 +12,7 @@ from osc.compiler.explain import as_text
 from osc.errors import Refused
 from osc.program import Phase
 from osc.verbs.status import status
+from tests.fixtures.sweeping import daily
 from tests.operations.lab import RETIRED, Lab
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def test_several_of_a_table_share_one_pass_whose_way_back_fires_what_it_fired(la
 
 @pytest.mark.parametrize(
     ("value", "type_name", "written"),
-    [
+    daily([
         ("1.50", "numeric(6,2)", "1.50"),
         ("'{\"a\":  1}'", "json", '{"a":  1}'),
         ("''", "text", ""),
@@ -181,7 +182,7 @@ def test_several_of_a_table_share_one_pass_whose_way_back_fires_what_it_fired(la
         ("'(1,2)'", "point", "(1,2)"),
         ("true", "boolean", "t"),
         ("'{NULL,\"a b\"}'", "text[]", '{NULL,"a b"}'),
-    ],
+    ], 3),
 )  # fmt: skip
 def test_a_value_of_any_type_is_told_by_its_image(lab: Lab, value: str, type_name: str, written: str) -> None:
     tables = f"CREATE TABLE t (id bigint PRIMARY KEY, s {type_name}, n int); INSERT INTO t VALUES (1, NULL, 1)"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fixtures.sweeping import daily
+
 if TYPE_CHECKING:
     from tests.fixtures.postgres import Connect
     from tests.sync.conftest import Begin
@@ -34,7 +36,7 @@ EXPRESSIONS = {
 
 
 @pytest.mark.parametrize("renamed", [True, False], ids=["to", "same name"])
-@pytest.mark.parametrize("shape", EXPRESSIONS)
+@pytest.mark.parametrize("shape", daily(list(EXPRESSIONS), 2))
 def test_an_expression_of_any_shape_means_the_same_everywhere(
     begin: Begin, connect: Connect, shape: str, renamed: bool
 ) -> None:
@@ -79,7 +81,7 @@ ODD = ["select", "new", "NEW", "old", "found", "OLD", "sqlerrm", "tg_op", "t t",
        "$1", "{x}", "osc_failed", "result", "x" * 63, "Ω" * 31, "user", "'"]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", daily(list(ODD), 2))
 def test_columns_and_tables_may_be_called_anything(begin: Begin, connect: Connect, name: str) -> None:
     def quoted(text: str) -> str:
         return '"' + text.replace('"', '""') + '"'
