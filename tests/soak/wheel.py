@@ -20,9 +20,10 @@ def install(place: Path) -> Path:
     subprocess.run(build, **run)  # type: ignore[call-overload]
     (wheel,) = (place / "dist").glob("osc_postgres-*.whl")
     home = place / "installed"
-    subprocess.run([sys.executable, "-m", "venv", str(home)], **run)  # type: ignore[call-overload]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], **run)  # type: ignore[call-overload]
     python = home / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]  # its own pip would take longer than all else
+    pip += ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
     subprocess.run([*pip, str(wheel)], **run)  # type: ignore[call-overload]
     (library,) = (home / "lib").glob("python*/site-packages")
     (library / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
