@@ -22,7 +22,8 @@ def install(place: Path) -> Path:
     home = place / "installed"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], **run)  # type: ignore[call-overload]
     python = home / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]  # its own pip would take longer than all else
+    # The pip that is there: one of its own would take longer to come than all else.
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]
     pip += ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
     subprocess.run([*pip, str(wheel)], **run)  # type: ignore[call-overload]
     (library,) = (home / "lib").glob("python*/site-packages")
