@@ -94,7 +94,7 @@ def test_a_hostile_environment_ends_in_a_documented_way(
         ["advance", ID, "--timeout", "soon"], ["advance", ID, "--to", "6"], ["pause"], ["pause", ID, "--all"],
         ["pause", "--table", "a.b.c"], ["pause", "--table", ""], ["resolve", ID, "s"], ["wait", ID],
         ["resolve", ID, "s", "--happened", "--did-not"], ["set", ID, "speed"], ["set", ID, "speed=0"], ["set", ID, "=1"],
-        ["set", ID, "speed=50%", "--for", "-1h"], ["set", ID, "batch_target=1 fortnight"], ["set", ID, "waves=1"],
+        ["set", ID, "speed=50%", "--for", "-1h"], ["set", ID, "batch_target=1 fortnight"], ["set", ID, "waves=65"],
         ["worker", "--poll", "0"], ["worker", "--poll", "never"], ["ack"], ["new", "x", "../../etc/passwd"],
         ["new", "add_column", "00001_a b"], ["status", "a", "b"], ["history", "--"  , "a", "b"],
     ],

@@ -152,9 +152,9 @@ GROUND = [
     Mutant(
         "verification_in_one_snapshot",
         "I15",
-        "executor/handlers/verify.py",
-        "    verdict, lo, limit = Verdict(), None, settings.verify_rows\n",
-        "    verdict, lo, limit = Verdict(), None, 1_000_000_000\n",
+        "executor/backfill/inspection.py",
+        "most = settings.verify_rows if step.key",
+        "most = 1_000_000_000 if step.key",
         ("tests/backfill/test_verification.py::test_no_page_is_larger_than_was_set",),
         "vacuum stands still for as long as a table is long",
     ),
