@@ -106,6 +106,8 @@ class Settings:
     """A change that waits for a gate is asked again after the poll, then ever later, up to this."""
     poll_s: float = 0.5
     progress_line_s: float = 10.0
+    progress_noted_s: float = 2.0
+    """What status shows of progress is so old at most."""
 
     @property
     def reply_deadline_s(self) -> float:

@@ -63,7 +63,7 @@ def sentence(report: Report) -> str:
         parts = [f"{min(1.0, report.done / report.total):.0%} of {count(report.total)}"]
     if report.rate:
         parts.append(f"{count(report.rate)}/s")
-        if report.total:
+        if report.total and report.total > report.done:
             parts.append(f"{span((report.total - report.done) / report.rate)} left")
     return f"{what}: {', '.join(parts)}"
 

@@ -109,22 +109,22 @@ WALKS = {"keyset": "along the key", "blocks": "through the blocks"}
 
 
 def progress_text(progress: Progress) -> str:
-    """Return ``45 %, 451,000 of about 1,000,000 rows, 52,000/s on average, about 11 s left``."""
-    parts = []
+    """Return ``45%, 451,000 of about 1,000,000 rows, 52,000/s, about 11 s left``, behind the phase where there is one."""
+    parts = [progress.phase] if progress.phase else []
     if progress.share is not None and progress.total:
         parts += [f"{progress.share:.0%}", f"{count(progress.done)} of about {count(progress.total)} {progress.unit}"]
-    else:
+    elif progress.unit:
         parts.append(f"{count(progress.done)} {progress.unit}")
     if progress.rate:
         parts.append(f"{count(progress.rate)}/s")
     if progress.eta_s is not None:
-        parts.append(f"about {span(progress.eta_s)} left")
-    parts += [
-        f"{count(number)} {word}"
-        for number, word in ((progress.skipped, "locked, visited again"), (progress.poison, "cannot be filled"))
-        if number
-    ]
-    return ", ".join(parts)
+        parts.append(f"about {span(progress.eta_s)} left{' in this phase' if progress.phase else ''}")
+    told = (
+        (progress.skipped, "locked, visited again"),
+        (progress.poison, "cannot be filled"),
+        (progress.mismatches, "out of step"),
+    )
+    return ", ".join([*parts, *(f"{count(number)} {word}" for number, word in told if number)])
 
 
 def engine_text(progress: Progress) -> str:

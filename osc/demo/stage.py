@@ -124,7 +124,7 @@ class Stage:
             self._next_step(chapter, report.message)
         elif chapter is not None and report.kind == "progress":
             chapter.done, chapter.total, chapter.rate = report.done, report.total, report.rate
-            chapter.unit = "blocks" if report.rate is None and "rows" not in report.message else "rows"
+            chapter.unit = str(report.facts.get("unit", "rows"))
         elif report.kind in ("waiting", "note"):
             self.audience.tell(report.message)
         if report.kind in ("phase", "step"):

@@ -11,6 +11,7 @@ import anyio
 import psycopg
 
 from osc.errors import LeaseLost, OutcomeUnknown
+from osc.executor.noting import note_progress
 from osc.pg import activity
 from osc.pg.session import Connection, within
 from osc.state import lease
@@ -26,10 +27,12 @@ async def heartbeats(lead: Lead) -> AsyncIterator[None]:
     """Keep the lease alive beside the work; when it is lost, cancel the work and raise LeaseLost.
 
     A heartbeat that fails or finds no answer ends the work as well: nobody works who cannot prove that he leads (F17).
+    How far the work is, is written down beside it.
     """
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_beat, lead, group.cancel_scope)
+            group.start_soon(note_progress, lead)
             try:
                 yield
             finally:

@@ -16,6 +16,7 @@ from osc.clock import Clock, SystemClock
 from osc.errors import LeaseLost, TryAgainLater
 from osc.executor import keeping
 from osc.executor.explaining import mends_itself
+from osc.executor.rate import Rate
 from osc.executor.reports import Listener, Report, silent
 from osc.names import QName
 from osc.pg.gate import LockGate
@@ -25,6 +26,7 @@ from osc.program import Phase, Program
 from osc.settings import DEFAULTS, Settings
 from osc.state import changes, events, lease, soundness
 from osc.state.changes import Change, Standing
+from osc.state.journal import StepRow
 from osc.state.lease import Leader
 from osc.state.refusals import older_state
 from osc.state.schema import Home, ensure_home
@@ -153,7 +155,12 @@ class Lead:
     gone: frozenset[QName] = frozenset()
     """On the way back: tables that somebody dropped, so that nothing of theirs is left to undo."""
     lost: LeaseLost | None = None
+    row: StepRow | None = None
+    """Of the step that runs, or ran last."""
+    progress: Report | None = None
+    """What was told of it last; noted in its row."""
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
+    _rate: Rate = field(default_factory=Rate)
     wished: tuple[str, Phase | None] | None = None
     """Direction and target the runner is working on; when the row says otherwise, ``may_go_on`` raises Redirected."""
 
@@ -250,8 +257,17 @@ class Lead:
         return standing
 
     def report(self, kind: str, message: str, **facts: object) -> None:
-        """Tell the listener."""
-        self.executor.listener(Report(kind=kind, change=self.change.id, message=message, **facts))  # type: ignore[arg-type]
+        """Tell the listener; of progress the rate too, and keep it for whoever asks status."""
+        report = Report(kind=kind, change=self.change.id, message=message, **facts)  # type: ignore[arg-type]
+        if report.kind == "progress":
+            of = (report.step, report.facts.get("phase"))
+            report = replace(report, rate=self._rate.mark(of, self.clock.monotonic(), report.done or 0))
+            self.progress = report
+        self.executor.listener(report)
+
+    def begins(self, row: StepRow) -> None:
+        """Take ``row`` for the step that runs from now on; nothing is known of its progress."""
+        self.row, self.progress = row, None
 
 
 async def _tell_takeover(lead: Lead, before: Leader | None) -> None:

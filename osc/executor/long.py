@@ -88,8 +88,10 @@ class _Watch:
         detail = {**_progress(progress), "blockers": [_blocker(one) for one in blockers]} if kind else None
         await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, kind, detail))
         if progress is not None:
-            done, total = progress.blocks_done, progress.blocks_total or None
-            lead.report("progress", f"index build: {progress.phase}", step=row.step, done=done, total=total)
+            unit, done, total = _amount(progress)
+            facts = {"unit": unit, "phase": progress.phase}
+            message = f"index build, {progress.phase.replace(': ', ', ')}"
+            lead.report("progress", message, step=row.step, done=done, total=total, facts=facts)
         pids = tuple(one.pid for one in blockers)
         if pids and pids not in self.told:
             self.told.add(pids)
@@ -102,6 +104,15 @@ def sentence(blockers: tuple[Blocker, ...]) -> str:
         f"pid {one.pid} {one.application_name or '?'} ({one.state}{f', {one.age_s:.0f} s' if one.age_s else ''}): {one.query}"
         for one in blockers[:3]
     )
+
+
+def _amount(progress: IndexProgress) -> tuple[str, int | None, int | None]:
+    """Return what the phase counts, how much is done and of how much: blocks, rows where it reads none, or nothing."""
+    if progress.blocks_total:
+        return "blocks", progress.blocks_done, progress.blocks_total
+    if progress.tuples_total:
+        return "rows", progress.tuples_done, progress.tuples_total
+    return "", None, None
 
 
 def _progress(progress: IndexProgress | None) -> dict[str, Any]:

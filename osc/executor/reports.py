@@ -13,8 +13,8 @@ Kind = Literal["phase", "step", "progress", "waiting", "note"]
 class Report:
     """Something that happened or is going on.
 
-    ``done`` and ``total`` count rows (fill, verify) or blocks (index builds); ``total`` may be an estimate. ``rate`` is
-    in the same unit per second. ``waiting`` says for what it waits: ``lock``, ``paused``, ``rows``,
+    ``done`` and ``total`` count rows (fill, verify) or blocks (index builds, phase by phase); ``total`` may be an estimate.
+    ``rate`` is in the same unit per second, over the last two minutes. ``waiting`` says for what it waits: ``lock``, ``paused``, ``rows``,
     ``snapshots``, ``server``, ``throttle``.
     """
 

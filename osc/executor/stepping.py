@@ -47,6 +47,7 @@ async def do_step(lead: Lead, step: Step) -> None:
         raise await _unknown(lead, row)
     await lead.may_go_on()
     row = await lead.ask(journal.start(lead.control, lead.number, row.ordinal, lead.epoch))
+    lead.begins(row)
     lead.report("step", step.title, phase=str(step.phase), step=step.id)
     try:
         await _do(lead, step, row)
@@ -133,6 +134,7 @@ async def undo_step(lead: Lead, step: Step) -> None:
 
 async def _undo_what_happened(lead: Lead, step: Step, row: StepRow) -> None:
     row = await lead.ask(journal.begin_undo(lead.control, lead.number, row.ordinal, lead.epoch))
+    lead.begins(row)
     try:
         await _undo(lead, step, row)
     except (OscError, psycopg.Error) as error:

@@ -54,6 +54,8 @@ class StepRow:
     detail: dict[str, Any] | None
     result: dict[str, Any] | None
     error: dict[str, Any] | None
+    progress: dict[str, Any] | None
+    """What its executor told last: `done`, `total` (an estimate or None), `rate` a second, `unit`, `phase`, `mismatches`."""
 
 
 async def steps(conn: AsyncConnection[Any], change: int) -> list[StepRow]:
@@ -152,6 +154,11 @@ async def waiting(
     row = await _queries.one(conn, "waiting", change=change, ordinal=ordinal, epoch=epoch, **params)
     if row is None and not await _has_ended(conn, change, ordinal, epoch):
         await _refuse(conn, change, ordinal, epoch)
+
+
+async def progress(conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int, told: dict[str, Any]) -> None:
+    """Keep how far a running step is, for display; does nothing under an old epoch or when it has ended."""
+    await _queries.one(conn, "progress", change=change, ordinal=ordinal, epoch=epoch, progress=Jsonb(told))
 
 
 async def note(conn: AsyncConnection[Any], change: int, ordinal: int, epoch: int, result: dict[str, Any]) -> None:

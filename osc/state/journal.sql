@@ -4,7 +4,7 @@
 
 -- name: steps
 SELECT s.change, s.ordinal, s.step, s.phase, s.kind, s.state, s.was, s.epoch, s.attempts, s.started_at, s.done_at,
-       s.waiting, s.waiting_since, s.detail, s.result, s.error
+       s.waiting, s.waiting_since, s.detail, s.result, s.error, s.progress
   FROM osc.step AS s WHERE s.change = ANY (%(changes)s::bigint[]) ORDER BY s.change, s.ordinal
 
 -- name: start
@@ -14,12 +14,12 @@ WITH leader AS MATERIALIZED (
 )
 UPDATE osc.step AS s
    SET state = %(state)s, epoch = %(epoch)s, attempts = s.attempts + 1, started_at = clock_timestamp(), done_at = NULL,
-       was = NULL, waiting = NULL, waiting_since = NULL, detail = NULL, error = NULL,
+       was = NULL, waiting = NULL, waiting_since = NULL, detail = NULL, error = NULL, progress = NULL,
        result = CASE WHEN %(state)s = 'undoing' OR s.state = 'started' THEN s.result END
   FROM leader
  WHERE s.change = leader.change AND s.ordinal = %(ordinal)s AND s.state = ANY (%(states)s)
 RETURNING s.change, s.ordinal, s.step, s.phase, s.kind, s.state, s.was, s.epoch, s.attempts, s.started_at, s.done_at,
-          s.waiting, s.waiting_since, s.detail, s.result, s.error
+          s.waiting, s.waiting_since, s.detail, s.result, s.error, s.progress
 
 -- name: drop_attempt
 -- A step whose transaction did not commit left nothing: it is undone without ever being undone.
@@ -50,6 +50,12 @@ UPDATE osc.step AS s
        waiting_since = CASE WHEN %(kind)s::text IS NULL THEN NULL
                             WHEN s.waiting = %(kind)s THEN s.waiting_since
                             ELSE clock_timestamp() END
+ WHERE s.change = %(change)s AND s.ordinal = %(ordinal)s AND s.epoch = %(epoch)s AND s.state IN ('started', 'undoing')
+RETURNING s.ordinal
+
+-- name: progress
+-- How far it is, for people.
+UPDATE osc.step AS s SET progress = %(progress)s
  WHERE s.change = %(change)s AND s.ordinal = %(ordinal)s AND s.epoch = %(epoch)s AND s.state IN ('started', 'undoing')
 RETURNING s.ordinal
 

@@ -16,6 +16,7 @@ from osc.verbs.standing import Condition, GateNow, Progress, Standing, StepNow
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from osc.state import slices
     from osc.state.changes import Change
     from osc.state.journal import StepRow
     from osc.state.status import ChangeStatus
@@ -128,24 +129,37 @@ def _phases(status: ChangeStatus) -> dict[str, str]:
 
 
 def _progress(status: ChangeStatus, program: Program | None) -> Progress | None:
+    """Return how far the running step is: a fill by its slices, anything else by what its executor told last."""
     row = status.current
     if row is None or row.state != "started":
         return None
-    if row.waiting == PROGRESSING and row.detail:
-        total = row.detail.get("blocks_total") or None
-        return Progress(row.step, "blocks", int(row.detail.get("blocks_done") or 0), total)
+    told = row.progress or {}
+    is_going = led(status) and status.change.effective_pause is None and not _waits(row)
+    rate = told.get("rate") if is_going else None
     sums = status.progress.get(row.step)
-    if sums is None:
+    if sums is not None:
+        return _of_fill(sums, row.step, _rows_estimate(program, row.step), rate)
+    if not told:
         return None
-    rate = sums.rows_seen / sums.started_s_ago if sums.started_s_ago > 0 and led(status) else None
-    estimate = _rows_estimate(program, row.step)
+    done, total = int(told["done"] or 0), told["total"]
+    return Progress(
+        row.step, told["unit"], done, total, rate, _left_s(done, total, rate), phase=told["phase"],
+        mismatches=told["mismatches"],
+    )  # fmt: skip
+
+
+def _of_fill(sums: slices.Progress, step: str, estimate: int, rate: float | None) -> Progress:
     total = max(estimate, sums.rows_seen) if estimate else None
-    left_s = (total - sums.rows_seen) / rate if total and rate else None
     hot_share = round(sums.rows_hot / sums.rows_waved, 3) if sums.rows_waved else None
     return Progress(
-        row.step, "rows", sums.rows_seen, total, rate, left_s, sums.rows_filled, sums.rows_skipped, sums.rows_poison,
-        sums.lanes, sums.walk, sums.waves, sums.waves_rest, hot_share,
+        step, "rows", sums.rows_seen, total, rate, _left_s(sums.rows_seen, total, rate), sums.rows_filled,
+        sums.rows_skipped, sums.rows_poison, sums.lanes, sums.walk, sums.waves, sums.waves_rest, hot_share,
     )  # fmt: skip
+
+
+def _left_s(done: int, total: int | None, rate: float | None) -> float | None:
+    """Return the time left; where an estimate was too low nobody knows how much is left, and the answer is not 0 s."""
+    return (total - done) / rate if total and total > done and rate else None
 
 
 def _rows_estimate(program: Program | None, step_id: str) -> int:

@@ -53,7 +53,10 @@ class StepNow:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step is. ``unit`` is rows or blocks; ``total`` an estimate; ``rate`` per second since it began."""
+    """How far a step is. ``unit`` is rows or blocks, ``total`` an estimate.
+
+    ``rate`` is per second, over the last two minutes, and ``eta_s`` what is left at that rate; ``None`` while it rests.
+    """
 
     step: str
     unit: str
@@ -71,6 +74,10 @@ class Progress:
     """Whether the fill goes without waves, because something keeps dead rows from being removed."""
     hot_share: float | None = None
     """Of the updates so far: those that touched no index."""
+    phase: str = ""
+    """Of an index build, in PostgreSQL's words: done, total and time left are those of this phase alone."""
+    mismatches: int = 0
+    """Rows that a verification found out of step so far."""
 
     @property
     def share(self) -> float | None:

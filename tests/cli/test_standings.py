@@ -1,4 +1,4 @@
-"""Status as text: nothing that a name holds reaches the terminal, rates are those of the last seconds."""
+"""Status as text: nothing that a name holds reaches the terminal, and progress says what it knows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from osc.cli.standings import one_line, overview_text, progress_text
-from osc.cli.watching import Rates
 from osc.program import Phase
 from osc.verbs.standing import Advice, Condition, GateNow, Overview, Progress, Standing, StepNow
 
@@ -72,19 +71,17 @@ def test_colours_only_where_they_are_wanted() -> None:
     assert "\x1b[" not in text(STANDING)
 
 
-def test_rates_are_those_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("osc.cli.watching.time.monotonic", lambda: now[0])
-    rates = Rates()
-    assert STANDING.progress
-    for done in range(0, 1000, 100):
-        standing = replace(STANDING, progress=replace(STANDING.progress, done=done, rate=1.0, eta_s=None))
-        fresh = rates.fresh(Overview((standing,), "d", NOW)).changes[0].progress
-        now[0] += 5
-    assert fresh
-    assert (fresh.rate, fresh.eta_s) == (20.0, 5.0)
-
-
 def test_progress_without_an_estimate_still_counts() -> None:
     assert progress_text(Progress("s", "blocks", 1234, None)) == "1,234 blocks"
     assert progress_text(Progress("s", "rows", 5, 10, poison=2)).endswith("2 cannot be filled")
+
+
+def test_a_phase_of_an_index_build_stands_first_and_the_time_left_is_its_own() -> None:
+    build = Progress("s", "blocks", 450, 1000, 100.0, 6.0, phase="index validation: scanning table")
+    told = "index validation: scanning table, 45%, 450 of about 1,000 blocks, 100/s, about 6 s left in this phase"
+    assert progress_text(build) == told
+    assert progress_text(Progress("s", "", 0, None, phase="waiting for old snapshots")) == "waiting for old snapshots"
+
+
+def test_what_a_verification_found_so_far_is_told_and_never_more_than_all() -> None:
+    assert progress_text(Progress("s", "rows", 12, 10, mismatches=3)) == "100%, 12 of about 10 rows, 3 out of step"

@@ -32,6 +32,7 @@ BESIDE = {
     "let_go": "a slice that nobody let go of is claimed all the same, by its owner or once he is silent",
     "drop_skipped": "of a row that was visited: visited again",
     "waiting": "for people: what a step waits for",
+    "progress": "for people: how far a step is",
     "drop_attempt": "stands between the points of undo",
     "resolve": "a person's single statement, repeated where its end was not seen",
     "record": "the history's own entry, for what is committed already",

@@ -45,7 +45,7 @@ async def until(dsn: str, query: str, within_s: float = 60) -> Any:
         with psycopg.connect(dsn, autocommit=True) as conn:
             try:
                 row = conn.execute(query.encode()).fetchone()
-            except psycopg.errors.UndefinedTable:
+            except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):  # the state is being made
                 row = None
         if row is not None and row[0]:
             return row[0]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.verbs.conftest import Bring, Leading
 
 pytestmark = pytest.mark.anyio
+TOLD = {"done": 0, "total": None, "rate": None, "unit": "rows", "phase": "", "mismatches": 0}
 
 
 async def shown(session: Session) -> Standing:
@@ -102,13 +103,63 @@ async def test_a_fill_shows_progress_and_rate(
         ordinal = next(row.ordinal for row in await journal.steps(conn, change.number) if row.kind == "fill")
         row = await journal.start(conn, change.number, ordinal, epoch)
         await slices.create(conn, change.number, row.step, [(None, None)], epoch)
-        connect().execute("UPDATE osc.slice SET rows_seen = 25, started_at = clock_timestamp() - interval '10 s'")
+        connect().execute("UPDATE osc.slice SET rows_seen = 25")
+        await journal.progress(conn, change.number, ordinal, epoch, {**TOLD, "done": 20, "rate": 2.5})
         now = await shown(session)
-    assert now.condition is Condition.RUNNING
-    assert now.progress
-    assert (now.progress.done, now.progress.total, now.progress.share) == (25, 100, 0.25)
-    assert now.progress.rate == pytest.approx(2.5, rel=0.3)
-    assert now.progress.eta_s == pytest.approx(30, rel=0.3)
+        assert now.condition is Condition.RUNNING
+        assert now.progress
+        assert (now.progress.done, now.progress.total, now.progress.share) == (25, 100, 0.25)
+        assert (now.progress.rate, now.progress.eta_s) == (2.5, 30.0)
+
+        await journal.waiting(conn, change.number, ordinal, epoch, "throttle", {"reasons": ["a", "b"]})
+        rests = await shown(session)
+        assert (rests.waiting, rests.reasons) == ("held back: a; b", ("a", "b"))
+        assert rests.progress
+        assert (rests.progress.done, rests.progress.rate, rests.progress.eta_s) == (25, None, None)
+
+        await journal.waiting(conn, change.number, ordinal, epoch, None)
+        await pauses.pause(conn, f"change:{ID}", who="sre", reason="incident 7")
+        rests = await shown(session)
+        assert rests.progress
+        assert (rests.progress.done, rests.progress.rate, rests.progress.eta_s) == (25, None, None)
+        await pauses.resume(conn, f"change:{ID}", who="sre")
+
+        connect().execute("UPDATE osc.slice SET rows_seen = 140")
+        more = (await shown(session)).progress
+        assert more
+        assert (more.share, more.rate, more.eta_s) == (1.0, 2.5, None)  # the estimate was too low: not 0 s
+    ended = (await shown(session)).progress  # nobody leads it any more
+    assert ended
+    assert (ended.done, ended.rate) == (140, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "done", "left_s"),
+    [
+        ("verify", {"done": 50, "total": 100, "rate": 5.0, "mismatches": 2}, 50, 10.0),
+        ("index", {"done": 30, "total": 90, "rate": 20.0, "unit": "blocks", "phase": "building index"}, 30, 3.0),
+        ("index", {"done": None, "unit": "", "phase": "waiting for old snapshots"}, 0, None),
+    ],
+)
+async def test_verification_and_index_builds_show_how_far_they_are(
+    session: Session, conn: Connection, change: Change, bring: Bring, leading: Leading,
+    kind: str, told: dict[str, Any], done: int, left_s: float | None,
+) -> None:  # fmt: skip
+    change = await bring(change, Event.BEGIN_BACKFILL)
+    async with leading(change) as epoch:
+        ordinal = next(row.ordinal for row in await journal.steps(conn, change.number) if row.kind == kind)
+        await journal.start(conn, change.number, ordinal, epoch)
+        assert (await shown(session)).progress is None
+        await journal.progress(conn, change.number, ordinal, epoch, {**TOLD, **told})
+        now = (await shown(session)).progress
+        assert now
+        assert (now.done, now.eta_s, now.phase) == (done, left_s, told.get("phase", ""))
+        assert (now.unit, now.mismatches) == (told.get("unit", "rows"), told.get("mismatches", 0))
+
+        await journal.progress(conn, change.number, ordinal, epoch - 1, {**TOLD, "done": 1})  # a zombie's word
+        assert (await shown(session)).progress == now
+        await journal.start(conn, change.number, ordinal, epoch)  # what an attempt before told is no news of this one
+        assert (await shown(session)).progress is None
 
 
 async def test_a_failure_comes_with_its_remedy(session: Session, conn: Connection, change: Change) -> None:

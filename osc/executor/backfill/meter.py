@@ -10,12 +10,9 @@ from osc.program import FillStep
 if TYPE_CHECKING:
     from osc.executor.backfill.lane import Lane
 
-WINDOW_S = 120.0
-"""The rate is over so long: windows, checkpoints and rests make a shorter one jump."""
-
 
 class Meter:
-    """Progress of a fill, told once a second: rows, rate over the last two minutes, estimate of the whole.
+    """Progress of a fill, told once a second: rows, and an estimate of the whole.
 
     The lanes of a process share one.
     """
@@ -24,16 +21,10 @@ class Meter:
         self._lead, self._step, self.seen = lead, step, seen
         table = lead.program.phase(step.phase).expects.table(step.table)
         self._total = table.rows_estimate if table else 0
-        self._marks = [(lead.clock.monotonic(), seen)]
+        self._told_s = lead.clock.monotonic()
         self.lanes: list[Lane] = []
         """Those that walk now."""
         self._ended = {"filled": 0, "skipped": 0, "poison": 0, "counted": 0, "hot": 0}
-
-    @property
-    def rate(self) -> float | None:
-        """Rows a second, over the last two minutes at most; ``None`` before there is one."""
-        (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (last_s - first_s) if last_s > first_s else None
 
     def end(self, lane: Lane) -> None:
         """Count what a lane did, now that it is done with its slice."""
@@ -44,14 +35,13 @@ class Meter:
     def add(self, rows: int) -> None:
         """Count ``rows`` and tell the listener once a second."""
         self.seen += rows
-        now = self._lead.clock.monotonic()
-        if now - self._marks[-1][0] < 1.0:
+        now_s = self._lead.clock.monotonic()
+        if now_s - self._told_s < 1.0:
             return
-        self._marks.append((now, self.seen))
-        self._marks = [mark for mark in self._marks if mark[0] > now - WINDOW_S] or self._marks[-1:]
+        self._told_s = now_s
         total = max(self._total, self.seen) or None
         self._lead.report("progress", f"{self._step.table}: {self.seen} rows", step=self._step.id, done=self.seen, total=total,
-                          rate=self.rate, facts=self._facts())  # fmt: skip
+                          facts=self._facts())  # fmt: skip
 
     def _facts(self) -> dict[str, object]:
         sums = {key: ended + sum(getattr(lane, key) for lane in self.lanes) for key, ended in self._ended.items()}

@@ -10,3 +10,6 @@ ALTER TABLE osc.slice
     ADD COLUMN rows_waved bigint NOT NULL DEFAULT 0 CHECK (rows_waved >= 0),
     ADD COLUMN rows_hot   bigint NOT NULL DEFAULT 0 CHECK (rows_hot >= 0),
     ADD CONSTRAINT slice_walk CHECK ((walk = 'blocks') = (filenode IS NOT NULL));
+
+-- How far a step is and how fast it goes, as its executor told last: amounts, their unit, the rate of the last minutes.
+ALTER TABLE osc.step ADD COLUMN progress jsonb;
