@@ -75,6 +75,14 @@ class Settings:
     revisit_pause_s: float = 0.25
     revisit_pause_max_s: float = 10.0
     poison_rows_max: int = 1_000
+    vacuum_poll_s: float = 5.0
+    """Between two looks at how much of the table is dead rows, where the plan says from when on to vacuum."""
+    vacuum_every_s: float = 180.0
+    """Between two vacuums: each reads every index, however little it finds."""
+    vacuum_pause_max_s: float = 3_600.0
+    """It doubles up to here while vacuums are in vain."""
+    vacuum_yield_s: float = 0.5
+    """Between two looks whether somebody waits for the lock of a vacuum, which is then cut short."""
     forget_rows: int = 10_000
     """So many rows of what was kept for the way back are deleted at once, when contract ends."""
 

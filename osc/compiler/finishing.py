@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from osc.catalog.effects import AddConstraint, DropConstraint, DropIndex, Effect, SetColumn, SetConstraint
 from osc.compiler.ddl import ddl_step
 from osc.names import literal, quote
-from osc.operations.parts import AnalyzePart, ConstraintPart, Ddl, IndexPart, Part, Stage, constraint_of, effects_of
+from osc.operations.parts import (
+    AnalyzePart,
+    ConstraintPart,
+    Ddl,
+    IndexPart,
+    Pair,
+    Part,
+    Stage,
+    constraint_of,
+    effects_of,
+)
 from osc.program import AnalyzeStep, DdlStep, IndexStep, Phase, Step, ValidateStep
 from osc.sql.locks import Lock, TableLock
 
@@ -27,8 +37,15 @@ def steps(parts: Sequence[Part], phase: Phase, catalog: Catalog) -> Iterator[Ste
                 yield from _constraint_steps(part)
             case Ddl() if part.phase is phase and part.stage is Stage.AFTER_FILL:
                 yield ddl_step(part)
-    if phase is Phase.BACKFILL:
-        yield from analyze_steps(parts, phase, Stage.AFTER_FILL)
+    wanted = parts if phase is Phase.BACKFILL else ()
+    yield from analyze_steps([*wanted, *_filled_in_place(parts, phase)], phase, Stage.AFTER_FILL)
+
+
+def _filled_in_place(parts: Sequence[Part], phase: Phase) -> Iterator[AnalyzePart]:
+    """Yield the columns that were there and are filled in ``phase``: how many of their rows are NULL has changed."""
+    for part in parts:
+        if isinstance(part, Pair) and part.keeps and part.phase is phase:
+            yield AnalyzePart(table=part.table, columns=(part.target,))
 
 
 def index_step(part: IndexPart, phase: Phase) -> IndexStep:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import psycopg
@@ -59,6 +59,20 @@ def lease_lost(change_id: str, epoch: int) -> LeaseLost:
         hint=f"osc status {change_id}",
         facts={"change": change_id, "epoch": epoch},
     )
+
+
+@asynccontextmanager
+async def beside(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run ``work`` beside the block, and end it with the block; errors of both come out as they are."""
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(work)
+            try:
+                yield
+            finally:
+                group.cancel_scope.cancel()
+    except BaseExceptionGroup as errors:
+        raise single(errors) from None
 
 
 async def _beat(lead: Lead, scope: anyio.CancelScope) -> None:

@@ -64,6 +64,7 @@ STORED: dict[str, tuple[str, Form]] = {
     "max_lock_wait": ("max_lock_wait_ms", _ms),
     "rest_for_vacuum": ("rest_for_vacuum_ms", _ms),
     "max_dead_share": ("max_dead_share", _share),
+    "vacuum_above": ("vacuum_above", _share),
     "max_xmin_age": ("max_xmin_age_ms", _ms),
     "max_xid_age": ("max_xid_age", int),
     "max_multixact_age": ("max_multixact_age", int),

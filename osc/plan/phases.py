@@ -227,6 +227,9 @@ class BackfillSettings(PhaseSettings):
     all for others, where nothing is written."""
     max_dead_share: Annotated[Share | Off, OrNone(Share)] | None = None
     """Share of dead rows in the table above which it rests."""
+    vacuum_above: Annotated[Share | Off, OrNone(Share)] | None = None
+    """Share of dead rows in the table from which on it is vacuumed while the fill goes on; not at all where nothing is
+    written."""
     max_xmin_age: Annotated[Duration | Off, OrNone(Duration, "1s", "30d")] | None = None
     """Age of the oldest transaction or slot that keeps dead rows from being removed."""
     max_xid_age: Ids | None = None

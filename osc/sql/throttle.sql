@@ -105,7 +105,7 @@ JOIN tables AS t ON t.oid = p.relid OR p.relid IS NULL AND EXISTS (
     WHERE l.pid = p.pid AND l.relation = t.oid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
 )
 LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = p.pid
-WHERE p.datname = pg_catalog.current_database()
+WHERE p.datname = pg_catalog.current_database() AND a.application_name IS DISTINCT FROM %(ours)s
 ORDER BY 1;
 
 -- name: dead_rows

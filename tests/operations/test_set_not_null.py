@@ -196,6 +196,22 @@ def test_a_value_of_any_type_is_told_by_its_image(lab: Lab, value: str, type_nam
 # --------------------------------------------------------------------------------------- when it binds
 
 
+@pytest.mark.parametrize(
+    ("operation", "phase"),
+    [
+        (FILL, Phase.BACKFILL),
+        ("- set_not_null: {table: t, column: s, fill: open, enforce_at: contract}", Phase.CONTRACT),
+    ],
+)
+def test_statistics_know_of_the_values_that_were_filled_in(lab: Lab, operation: str, phase: Phase) -> None:
+    begin(lab, operation, ACKED if phase is Phase.BACKFILL else "")
+    lab.run("ALTER TABLE t SET (autovacuum_enabled = off); ANALYZE t")
+    nulls = "SELECT null_frac > 0 FROM pg_stats WHERE tablename = 't' AND attname = 's'"
+    assert lab.value(nulls)
+    lab.apply(phase)
+    assert not lab.value(nulls)
+
+
 @pytest.mark.either_version
 def test_enforced_at_contract_the_old_application_may_write_null_until_then(lab: Lab) -> None:
     dump, rows = begin(lab, FILL.replace("open", "open, enforce_at: contract"), "contract: {keep_for: 1d}")

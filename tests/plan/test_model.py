@@ -36,7 +36,7 @@ dual_write:
 backfill: {batch_target: 150ms, parallel: auto, walk: blocks, waves: 8, speed: 50%, triggers: skip,
            max_replica_lag: 2s, max_slot_wal: 1GiB, max_wal_rate: 20MB/s, max_active: 40,
            max_replica_lag_bytes: none, replicas: {include: [dr-*], exclude: [dr-9]}, max_archive_queue: none,
-           max_lock_waiters: 9, max_lock_wait: 80ms, rest_for_vacuum: 10m, max_dead_share: 30%, max_xmin_age: 1h,
+           max_lock_waiters: 9, max_lock_wait: 80ms, rest_for_vacuum: 10m, max_dead_share: 30%, vacuum_above: 20%, max_xmin_age: 1h,
            max_xid_age: 500000000, max_multixact_age: none, min_free_disk: 20GB, hours: Mon-Fri 22:00-06:00 UTC,
            pause_when: [{sql: SELECT busy FROM load}, {http: "https://h/x"}, {file: /tmp/stop}]}
 switch: {require: [{ack: app-2.4}, {sql: "SELECT true"}], per_table: true}

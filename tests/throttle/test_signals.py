@@ -172,12 +172,14 @@ async def test_a_vacuum_of_a_leaf_is_seen_and_waited_for_only_if_that_is_wished(
         conn.execute("INSERT INTO items SELECT generate_series(1, 20000)")
         conn.execute("SET vacuum_cost_delay = 100")
         conn.execute("SET vacuum_cost_limit = 1")
+        conn.execute("SET application_name = 'osc:1:vacuum'")
         async with short_sighted(dsn) as blind:
             eyes = observer if sees else blind
             with busy(conn, "VACUUM (FREEZE) leaf"):
                 found = await soon(Vacuum(ITEMS), eyes, 60_000, 1.0)
                 assert found.reason.startswith("a vacuum runs on public.items (pid ")
                 assert [one.utilisation for one in await Vacuum(ITEMS).read(eyes, None, 0)] == [0.0]
+                assert [one.utilisation for one in await Vacuum(ITEMS, "osc:1:vacuum").read(eyes, 60_000, 0)] == [0.0]
                 elsewhere = Vacuum(QName("public", "others"))
                 assert [one.utilisation for one in await elsewhere.read(eyes, 60_000, 0)] == [0.0]
 

@@ -38,6 +38,7 @@ HOURS = {"days": [0, 1, 2, 3, 4], "since": 1320, "until": 360, "zone": "UTC", "t
         ("max_wal_rate", "5MB/s", "max_wal_bytes_per_s", 5 * 10**6),
         ("max_active", "40", "max_active", 40),
         ("max_dead_share", "30%", "max_dead_share", 0.3),
+        ("vacuum_above", "20%", "vacuum_above", 0.2),
         (
             "pause_when",
             "[{file: /tmp/stop}, {sql: SELECT true}]",

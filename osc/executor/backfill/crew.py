@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from osc.executor.backfill import slicing
+from osc.executor.backfill.bloat import BloatGuard
 from osc.executor.backfill.lane import Lane, Rewritten, SliceTaken
 from osc.executor.backfill.lanes import Lanes
 from osc.executor.backfill.meter import Meter
@@ -16,7 +17,7 @@ from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import prepare
 from osc.executor.backfill.skipped import revisit_all
 from osc.executor.backfill.waves import FIRST_BATCHES, Heap, Waves, count
-from osc.executor.keeping import single
+from osc.executor.keeping import beside, single
 from osc.executor.lead import Lead
 from osc.executor.throttle.throttle import Throttle
 from osc.pg.session import Connection, close
@@ -92,7 +93,7 @@ class Crew:
 
         Raises Rewritten, with no lane at work any more, if the table has got another file.
         """
-        async with self.throttle.watching():
+        async with self.throttle.watching(), beside(BloatGuard(self.lead, self.step, self.pace).watch):
             try:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._foreman, group)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import anyio
 
+from osc.executor.backfill.bloat import PURPOSE
 from osc.executor.backfill.pace import Pace
-from osc.executor.keeping import single
+from osc.executor.keeping import beside
 from osc.executor.lead import Lead
 from osc.executor.throttle.ages import MultixactAge, XidAge
 from osc.executor.throttle.archiver import Archiver
@@ -88,18 +88,9 @@ class Throttle:
                 self.panel.limits = self.pace.limits
             await self._go_on()
 
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Look for who waits for our locks while batches run: between them nobody does. Errors come out as they are."""
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._watch)
-                try:
-                    yield
-                finally:
-                    group.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:
-            raise single(errors) from None
+    def watching(self) -> AbstractAsyncContextManager[None]:
+        """Look for who waits for our locks while batches run: between them nobody does."""
+        return beside(self._watch)
 
     async def _watch(self) -> None:
         while True:
@@ -152,10 +143,10 @@ class Throttle:
         def chosen() -> Chosen:
             return chosen_of(self.pace.limits.get("replicas"))
 
-        table = self.step.table
+        table, ours = self.step.table, application_name(f"{self.lead.change.id}:{PURPOSE}")
         found: list[Signal] = [
             Replicas(chosen), ReplicaBytes(chosen), Slots(), WalRate(), Archiver(), self._waiters, LockWaiters(), Sessions(),
-            Vacuum(table), DeadRows(table), Xmin(), XidAge(), MultixactAge(), Disk(table),
+            Vacuum(table, ours), DeadRows(table), Xmin(), XidAge(), MultixactAge(), Disk(table),
             Signs(self.lead.settings.gate_http_timeout_s),
         ]  # fmt: skip
         # Hours are for the fill; a way back is taken when somebody wants it.

@@ -19,6 +19,8 @@ class Vacuum:
     """Rests while a vacuum runs, for each one at most as long as the limit."""
 
     table: QName
+    ours: str = ""
+    """The application name under which the bloat guard vacuums: beside that the fill goes on."""
     key: ClassVar[str] = "rest_for_vacuum_ms"
     name: ClassVar[str] = "rest_for_vacuum"
     by_default: ClassVar[bool] = True
@@ -26,7 +28,7 @@ class Vacuum:
 
     async def read(self, conn: Connection, limit: float | None, now_s: float) -> list[Reading]:
         """Return a reading for each vacuum of the table or a leaf of it; without a limit of those against wraparound."""
-        params = {"schema": self.table.schema, "table": self.table.name}
+        params = {"schema": self.table.schema, "table": self.table.name, "ours": self.ours}
         rows = await query(conn, "vacuums", params)
         running = {pid: urgent for pid, urgent in rows if urgent or limit is not None}
         return self.rests(running, DEFAULT_MS / 1000 if limit is None else limit / 1000, now_s)
