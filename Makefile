@@ -21,11 +21,12 @@ help: ## show this list
 
 setup: $(STAMP) ## prepare the environment in .venv
 
-check: $(STAMP) ## form, lint, types and import contracts
+check: $(STAMP) ## form, lint, types and import contracts, and that the benchmarks run
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict osc
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet --benchmark-disable benchmarks
 
 fix: $(STAMP) ## repair form and lint where a machine can
 	$(BIN)/ruff check --fix .
@@ -43,6 +44,7 @@ soak: $(STAMP) ## the installed wheel, a standby and chaos; make soak MINUTES=30
 bench: $(STAMP) ## the benchmarks, side by side in one run
 	$(BIN)/python -m benchmarks.backfill
 	$(BIN)/python -m benchmarks.sync_trigger
+	$(BIN)/python -m pytest --benchmark-only benchmarks
 
 docs: $(STAMP) ## write the generated reference pages anew
 	$(BIN)/python docs/generate.py
