@@ -43,6 +43,7 @@ soak: $(STAMP) ## the installed wheel, a standby and chaos; make soak MINUTES=30
 
 bench: $(STAMP) ## the benchmarks, side by side in one run
 	$(BIN)/python -m benchmarks.backfill
+	$(BIN)/python -m benchmarks.foreground
 	$(BIN)/python -m benchmarks.sync_trigger
 	$(BIN)/python -m pytest --benchmark-only benchmarks
 

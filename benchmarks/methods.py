@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -40,9 +40,12 @@ OSC = {
 BATCH = 1_000
 
 
+ONE_UPDATE = "UPDATE items SET total = amount::bigint WHERE total IS NULL"
+
+
 def one_update(conn: psycopg.Connection) -> None:
     """One UPDATE of the whole table."""
-    conn.execute("UPDATE items SET total = amount::bigint WHERE total IS NULL")
+    conn.execute(ONE_UPDATE)
 
 
 def offset_loop(conn: psycopg.Connection) -> None:
@@ -57,21 +60,32 @@ def offset_loop(conn: psycopg.Connection) -> None:
 
 def trigger_touch(conn: psycopg.Connection) -> None:
     """The shape of pgroll: a trigger computes the value, batches of 1,000 rows by key are updated to themselves."""
-    conn.execute(
-        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$BEGIN NEW.total := NEW.amount::bigint; RETURN NEW; END$$"
-    )
-    conn.execute("CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION touch()")
-    _by_key(conn, "UPDATE items SET id = items.id FROM k WHERE items.id = k.id RETURNING 1")
+    add_touch(conn)
+    for _ in by_key(conn, TOUCH):
+        pass
     conn.execute("DROP TRIGGER touch ON items; DROP FUNCTION touch()")
 
 
 def plain_keyset(conn: psycopg.Connection) -> None:
     """A loop by key, 1,000 rows and a commit a batch."""
-    _by_key(conn, "UPDATE items SET total = amount::bigint FROM k WHERE items.id = k.id RETURNING 1")
+    for _ in by_key(conn, "UPDATE items SET total = amount::bigint FROM k WHERE items.id = k.id RETURNING 1"):
+        pass
 
 
-def _by_key(conn: psycopg.Connection, update: str) -> None:
+TOUCH = "UPDATE items SET id = items.id FROM k WHERE items.id = k.id RETURNING 1"
+
+
+def add_touch(conn: psycopg.Connection) -> None:
+    """Make the trigger that computes the value of every row that is written."""
+    conn.execute(
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN NEW.total := NEW.amount::bigint; RETURN NEW; END$$"
+    )
+    conn.execute("CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION touch()")
+
+
+def by_key(conn: psycopg.Connection, update: str) -> Iterator[int]:
+    """Do ``update`` to the rows of ``k``, batch by batch in the order of the key; yield the rows of each after its commit."""
     last, condition = None, "true"
     while True:
         sql = (
@@ -82,6 +96,7 @@ def _by_key(conn: psycopg.Connection, update: str) -> None:
         assert row is not None
         if row[0] is None:
             return
+        yield int(row[1])
         last, condition = row[0], "id > %s"
 
 

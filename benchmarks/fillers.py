@@ -1,0 +1,134 @@
+"""Ways to fill ``items.total`` that can be switched on and off while an application writes the same table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import psycopg
+
+from benchmarks.methods import ONE_UPDATE, PLAN, TOUCH, add_touch, by_key
+from osc.pg.target import Target
+from osc.program import Phase
+from osc.verbs.apply import apply
+from osc.verbs.pause import Scope, pause
+from osc.verbs.resume import resume
+from osc.verbs.session import Session
+
+CHANGE = "00001_bench"
+NAMED = "osc:{}"
+"""Every session that fills is named as osc's own are, so that one watcher finds who waits behind any of them."""
+END_TIMEOUT_S = 60.0
+
+
+class Filler(Protocol):
+    """Off until it is switched on; ``close`` leaves no session behind."""
+
+    def on(self) -> None: ...
+    def off(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Osc:
+    """osc with its default settings: ``osc advance`` in a process of its own, switched by pause and resume."""
+
+    def __init__(self, dsn: str) -> None:
+        self._session, self._scope = Session(Target.resolve(dsn)), Scope(CHANGE)
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / f"{CHANGE}.yaml"
+            path.write_text(PLAN.format(pacing="{}"))
+            anyio.run(self._apply, path)
+        self.off()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "osc", "advance", CHANGE, "--to", "backfill"],
+            env={**os.environ, "OSC_DATABASE_URL": dsn}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    async def _apply(self, path: Path) -> None:
+        await apply(self._session, path, to=Phase.DUAL_WRITE)
+
+    def on(self) -> None:
+        """Let it go on; it looks for that twice a second."""
+        anyio.run(resume, self._session, self._scope)
+
+    def off(self) -> None:
+        """Stop it; a batch in flight is over within its statement timeout."""
+        anyio.run(pause, self._session, self._scope)
+
+    def close(self) -> None:
+        """End the process; what it has filled stays."""
+        self._process.terminate()
+        self._process.wait(END_TIMEOUT_S)
+
+
+class OneUpdate:
+    """One UPDATE of the whole table, begun when it is switched on and cancelled, if it is not done, when switched off."""
+
+    def __init__(self, dsn: str) -> None:
+        self._conn = psycopg.connect(dsn, autocommit=True, application_name=NAMED.format("one-update"))
+        self._conn.execute("ALTER TABLE items ADD COLUMN total bigint")
+        self._thread = threading.Thread()
+
+    def on(self) -> None:
+        """Begin it."""
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def off(self) -> None:
+        """Cancel it."""
+        self._conn.cancel_safe()
+        self._thread.join()
+
+    def close(self) -> None:
+        """Close its session."""
+        self._conn.close()
+
+    def _run(self) -> None:
+        try:
+            self._conn.execute(ONE_UPDATE)
+        except psycopg.errors.QueryCanceled:
+            return
+
+
+class Touch:
+    """The shape of pgroll: batches of 1,000 rows by key fire a trigger; switched on and off between two of them."""
+
+    def __init__(self, dsn: str) -> None:
+        self._conn = psycopg.connect(dsn, autocommit=True, application_name=NAMED.format("trigger-touch"))
+        self._conn.execute("ALTER TABLE items ADD COLUMN total bigint")
+        add_touch(self._conn)
+        self._may_go_on, self._is_over = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def on(self) -> None:
+        """Let it go on."""
+        self._may_go_on.set()
+
+    def off(self) -> None:
+        """Stop it behind the batch that runs."""
+        self._may_go_on.clear()
+
+    def close(self) -> None:
+        """End it, and close its session."""
+        self._is_over = True
+        self._may_go_on.set()
+        self._thread.join()
+        self._conn.close()
+
+    def _run(self) -> None:
+        self._may_go_on.wait()
+        for _ in by_key(self._conn, TOUCH):
+            self._may_go_on.wait()
+            if self._is_over:
+                return
+
+
+FILLERS: dict[str, Callable[[str], Filler]] = {"osc": Osc, "one-update": OneUpdate, "trigger-touch-1000": Touch}
