@@ -208,10 +208,10 @@ def shown(rows: list[dict[str, object]]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--rows", type=int, default=1_500_000)
     parser.add_argument("--rate", type=int, default=200, help="transactions a second")
     parser.add_argument("--windows", type=int, default=5, help="with the fill on; one more with it off")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each window")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each window")
     parser.add_argument("--only", nargs="+", choices=FILLERS)
     parser.add_argument("--svg", type=Path, metavar="DIR", help="write latency over time to DIR/foreground-METHOD.svg")
     parser.add_argument("--json", action="store_true")
