@@ -17,6 +17,7 @@ import pytest
 
 from osc.pg.embedded import EmbeddedServer
 from tests.acceptance.bench import Bench
+from tests.acceptance.processes import ALONG_THE_KEY
 from tests.fixtures.postgres import DEFAULT_VERSION, start_server
 from tests.fixtures.sweeping import daily
 
@@ -76,7 +77,7 @@ def test_the_server_dies_and_the_change_comes_to_the_same_end(
     with psycopg.connect(crashing.dsn(), autocommit=True) as conn:
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-    bench = Bench(crashing.dsn(name), tmp_path, schema_dump).fill_table(120)
+    bench = Bench(crashing.dsn(name), tmp_path, schema_dump, settings=ALONG_THE_KEY).fill_table(120)
     before = (bench.schema, bench.data)
     point, _, passage = place.partition("@")
     if verb == "rollback":
