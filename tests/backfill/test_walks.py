@@ -297,6 +297,29 @@ async def test_rows_of_a_table_without_a_key_that_verification_finds_unfilled_ar
     assert (await filling.verify()).mismatches == 0
 
 
+async def test_a_table_without_a_key_that_is_rewritten_behind_its_fill_is_sent_back_to_where_it_lies_now(
+    begin: Begin, app: OpenApp
+) -> None:
+    one = await app()
+    await one.execute(KEYLESS)
+    await one.execute("INSERT INTO t SELECT i % 10, i FROM generate_series(1, 500) AS i")
+    filling = await begin(BIGINT, BY_BLOCKS)
+    lead = told(filling, "blocks", 1, 1)
+    row = await started(filling)
+    await fill.do(lead, filling.step, row)
+    async with one.transaction():
+        await one.execute("SET LOCAL osc.writer = 'backfill'")
+        await one.execute("UPDATE t SET n = NULL WHERE s IN (1, 250)")
+    await one.execute("VACUUM FULL t")
+    row = next(
+        one for one in await lead.ask(journal.steps(lead.control, lead.number)) if one.step == filling.verify_step.id
+    )
+    await verify.do(
+        lead, filling.verify_step, await lead.ask(journal.start(lead.control, lead.number, row.ordinal, lead.epoch))
+    )
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
 async def test_rows_of_a_table_without_a_key_that_cannot_be_filled_are_named_by_their_place(
     begin: Begin, app: OpenApp
 ) -> None:

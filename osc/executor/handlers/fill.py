@@ -37,11 +37,10 @@ async def _walk_all(lead: Lead, step: FillStep, row: StepRow, done: str) -> None
         crew = await crew_for(lead, step, row)
         try:
             await crew.work()
-            break
+            return await _poison(lead, step, done)
         except Rewritten:
             lead.report("note", f"{step.table} was rewritten; its blocks are walked anew", step=step.id)
             await slicing.begin_anew(lead, step)
-    await _poison(lead, step, done)
 
 
 async def claimed_lane(lead: Lead, step: FillStep, conn: Connection, piece: Slice, *, walk: str = "") -> Lane | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import psycopg
 
 from osc.errors import Refused
+from osc.executor.backfill import slicing
 from osc.executor.backfill.inspection import Verdict, ask, inspect
-from osc.executor.backfill.lane import Lane
+from osc.executor.backfill.lane import Lane, Rewritten
+from osc.executor.backfill.pace import Pace
 from osc.executor.backfill.session import prepare
 from osc.executor.backfill.skipped import fill_around
 from osc.executor.backfill.statements import is_busy, is_poison
@@ -16,7 +18,7 @@ from osc.pg.session import close
 from osc.program import FillStep, VerifyStep
 from osc.state import journal, slices, verifications
 from osc.state.journal import StepRow
-from osc.state.slices import Key
+from osc.state.slices import Key, Slice
 
 
 async def do(lead: Lead, step: VerifyStep, row: StepRow) -> None:
@@ -60,18 +62,30 @@ def refuse_mismatches(lead: Lead, step: VerifyStep, verdict: Verdict) -> None:
 async def _send_back(lead: Lead, step: VerifyStep, verdict: Verdict) -> bool:
     """Fill the pages with mismatches once more (a key that moved behind the cursor, F52); return whether rows were filled."""
     fill = next((one for one in lead.program.steps() if isinstance(one, FillStep) and one.table == step.table), None)
-    pieces = await lead.ask(slices.of_step(lead.control, lead.number, fill.id)) if fill else []
     if fill is None or fill.phase is not step.phase:
         return False
-    if not pieces:
-        pieces = await lead.ask(slices.create(lead.control, lead.number, fill.id, [(None, None)], lead.epoch))
     conn = await lead.worker("fill")
     try:
         await prepare(lead, fill, conn)
-        lane = await claimed_lane(lead, fill, conn, pieces[0], walk="keyset" if step.key else "blocks")
+        lane = await claimed_lane(
+            lead, fill, conn, await _any_slice(lead, fill), walk="keyset" if step.key else "blocks"
+        )
         return lane is not None and await _fill_pages(step, lane, verdict)
+    except Rewritten:  # the places that were found are no more; the next pass finds others
+        await slicing.begin_anew(lead, fill)
+        return True
     finally:
         await close(conn)
+
+
+async def _any_slice(lead: Lead, fill: FillStep) -> Slice:
+    """Return a slice whose row can be the fence of what is sent back; one is made where the fill needed none."""
+    pieces = await lead.ask(slices.of_step(lead.control, lead.number, fill.id))
+    if not pieces and not fill.key:
+        pieces = await slicing.cut(lead, fill, await Pace(lead).read(), await slicing.look(lead, fill))
+    if not pieces:
+        pieces = await lead.ask(slices.create(lead.control, lead.number, fill.id, [(None, None)], lead.epoch))
+    return pieces[0]
 
 
 async def _fill_pages(step: VerifyStep, lane: Lane, verdict: Verdict) -> bool:
