@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 
 WAVES_MAX = 20
-WAVE_COST, HEAP_COST, INDEX_COST = 0.13, 2.0, 4.5
-"""What a row costs, in microseconds: to be passed by in a wave that leaves it out; to be moved to another block; and for each
-index that gets an entry then (1,000,000 rows of 130 bytes, PostgreSQL 18; only their ratio matters). Of ``k`` waves one
-``k``-th of the rows moves, so the cheapest count is the root of their quotient."""
+WAVE_COST, MOVE_COST, INDEX_COST = 0.13, 1.2, 6.1
+"""What a row costs, in microseconds: to be passed by in a wave that leaves it out; to be moved to another block, with its entry
+in the key's index; and for each further index that gets an entry then (1,000,000 rows of 130 bytes, PostgreSQL 18; only
+their ratio matters). Of ``k`` waves one ``k``-th of the rows moves, so the cheapest count is the root of their quotient."""
 WINDOWS = 4
 """So many windows go through their first wave before any goes through its second: snapshots that could hold the dead
 versions have ended by then, those of other lanes as well (design.md section 6)."""
@@ -55,7 +55,7 @@ def count(heap: Heap) -> int:
     """
     if heap.is_indexed or heap.rows_per_block < 2 or heap.rows_per_block * (1 + HOT_SHARE_MIN) > LINE_POINTERS_MAX:
         return 1
-    cheapest = math.sqrt((HEAP_COST + INDEX_COST * heap.indexes) / WAVE_COST)
+    cheapest = math.sqrt((MOVE_COST + INDEX_COST * max(0, heap.indexes - 1)) / WAVE_COST)
     most = min(WAVES_MAX, round(cheapest), round(heap.rows_per_block))
     if heap.free_share * most > 1:
         most = min(most, math.ceil(1.2 / heap.free_share))
