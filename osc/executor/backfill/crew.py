@@ -47,7 +47,8 @@ def lane_of(
     size = size or Servo(
         pace.batch_target_ms, units(settings.batch_rows_first), settings.batch_rows_min, units(settings.batch_rows_max)
     )
-    waves = waves or Waves(waves_for(piece, heap, pace), rested=FIRST_BATCHES)
+    waves = waves or Waves(1, rested=FIRST_BATCHES)
+    waves.asked = waves_for(piece, heap, pace)  # somebody may have set it since the last slice
     return Lane(lead, step, piece, conn, size, waves=waves, rows_per_unit=per_unit, speed=pace.speed, walk_name=walk)
 
 
