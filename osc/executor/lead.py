@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import anyio
@@ -184,10 +184,17 @@ class Lead:
     def who(self) -> str:
         return f"{self.executor.kind} {socket.gethostname()}:{os.getpid()}"
 
-    async def ask(self, work: Awaitable[T]) -> T:
+    async def ask(self, work: Coroutine[Any, Any, T]) -> T:
         """Await one exchange on the control session, with its deadline; several lanes take turns."""
-        async with self._turn:
+        try:
+            await self._turn.acquire()
+        except BaseException:
+            work.close()  # cancelled before its turn: never begun, and Python complains of what nobody awaits
+            raise
+        try:
             return await within(self.control, self.settings.reply_deadline_s, work)
+        finally:
+            self._turn.release()
 
     async def record(self, conn: Connection) -> None:
         """Record the backend of ``conn`` before it works, so that a successor can end it (F03)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -68,6 +69,21 @@ async def test_whoever_asks_whether_to_go_on_learns_that_the_lead_is_lost(dsn: s
 
     with pytest.raises(LeaseLost):
         await leading(executor(dsn), change, work)
+
+
+async def test_a_question_cancelled_before_its_turn_leaves_nothing_behind(dsn: str, change: Change) -> None:
+    async def work(lead: Lead) -> None:
+        question = run(lead.control, "SELECT 1", deadline_s=5)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: lead.ask(run(lead.control, "SELECT pg_sleep(0.2)", deadline_s=5)))
+            await anyio.lowlevel.checkpoint()
+            group.start_soon(lambda: lead.ask(question))
+            await anyio.sleep(0.05)
+            group.cancel_scope.cancel()
+        assert inspect.getcoroutinestate(question) == inspect.CORO_CLOSED
+        await lead.ask(run(lead.control, "SELECT 1", deadline_s=5))  # and the turn was given back
+
+    await leading(executor(dsn), change, work)
 
 
 async def test_a_heartbeat_that_finds_another_leader_cancels_the_work(dsn: str, change: Change) -> None:
