@@ -30,7 +30,7 @@ __all__ = ["Difference", "compare"]
 NOTHING = "nothing"
 
 _TABLE_FIELDS = (
-    "kind", "persistence", "partition", "parents", "children", "row_security", "force_row_security"
+    "kind", "persistence", "partition", "parents", "partition_key", "row_security", "force_row_security"
 )  # fmt: skip
 _COLUMN_FIELDS = ("type", "identity", "generated", "collation")
 _CONSTRAINT_FIELDS = ("type", "validated", "enforced")
@@ -103,6 +103,9 @@ def _table(expected: Table, actual: Table | None, plan: frozenset[str], key: tup
         return
     expected = _proven_meanwhile(expected, actual)
     yield from say.fields(expected, actual, _TABLE_FIELDS, touches=True)
+    # Partitions come and go while a change runs; whatever else has children is no table of ours.
+    yield from say.fields(expected, actual, ("children",), touches=not expected.is_partitioned)
+    yield from _leaf_objects(expected, actual, plan)
     if expected.may_own and not actual.may_own:
         # Nothing of what is left to do could be done; the grant that is missing is the difference.
         yield say(
@@ -139,6 +142,14 @@ def _proven_meanwhile(expected: Table, actual: Table) -> Table:
 
 
 # ------------------------------------------------------------------------------------ parts of a table
+
+
+def _leaf_objects(expected: Table, actual: Table, plan: frozenset[str]) -> Iterator[Difference]:
+    """What a leaf has of its own and did not have: it was looked at before the plan began, or its leaf came later."""
+    known = {(one.leaf, one.what) for one in expected.leaf_objects}
+    for one in actual.leaf_objects:
+        if (one.leaf, one.what) not in known and (not one.columns or not plan.isdisjoint(one.columns)):
+            yield _Say(expected.name, f"partition {one.leaf}")("nothing of its own", one.what, touches=True)
 
 
 def _columns(expected: Table, actual: Table, plan: frozenset[str], key: tuple[str, ...]) -> Iterator[Difference]:

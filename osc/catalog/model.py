@@ -194,6 +194,16 @@ class Publication(Value):
     updates: bool = True
 
 
+class LeafObject(Value):
+    """What one leaf of a partitioned table has of its own, or cannot do as the others can."""
+
+    leaf: QName
+    what: str
+    """As people say it: ``index events_2019_note_idx``, ``is a foreign table``."""
+    columns: tuple[str, ...] = ()
+    """The columns it reads; none where it is in the way whatever is changed."""
+
+
 class Table(Value):
     """One table with everything on it."""
 
@@ -208,6 +218,9 @@ class Table(Value):
     partition: bool = False
     children: tuple[QName, ...] = ()
     parents: tuple[QName, ...] = ()
+    partition_key: tuple[str, ...] = ()
+    """Of a partitioned table and those below it: every column that says where a row goes."""
+    leaf_objects: tuple[LeafObject, ...] = ()
     row_security: bool = False
     force_row_security: bool = False
     replica_identity: Literal["d", "n", "f", "i"] = "d"
@@ -225,6 +238,15 @@ class Table(Value):
     size_bytes: int = 0
     """Heap and TOAST as of the last VACUUM or ANALYZE."""
     extension: str | None = None
+
+    @property
+    def is_partitioned(self) -> bool:
+        return self.kind == "p"
+
+    @property
+    def scanned(self) -> str:
+        """What a query over all of its rows, and no others, names behind FROM."""
+        return self.name.sql if self.is_partitioned else f"ONLY {self.name.sql}"
 
     def column(self, name: str) -> Column | None:
         """Return the live column ``name``, if there is one."""

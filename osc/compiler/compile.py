@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osc.catalog.effects import apply_effects
-from osc.compiler import composition, gates, release
+from osc.compiler import composition, gates, partitioned, release
 from osc.compiler.paths import columns_of_plan, lock_order
 from osc.compiler.phases import phase_steps
 from osc.compiler.sync import TablePairs, pairs_by_table
@@ -121,13 +121,14 @@ def _exists_now(operation: Operation, seen: Catalog, catalog: Catalog) -> bool:
 def _program(draft: Draft) -> Program:
     plan, catalog = draft.plan, draft.catalog
     tables = lock_order(tables_of(plan), catalog)
-    phases = tuple(_phases(draft, tables))
+    columns = columns_of_plan(plan, draft.parts, catalog)
+    phases = tuple(_phases(draft, tables, partitioned.remembered(catalog, columns)))
     program = Program(
         plan_id=plan.id,
         plan_hash=plan.hash(),
         title=plan.title,
         tables=tables,
-        columns_of_plan=columns_of_plan(plan, draft.parts, catalog),
+        columns_of_plan=columns,
         phases=phases,
         gates=gates.declared(plan),
         proofs=tuple(draft.proofs),
@@ -136,10 +137,10 @@ def _program(draft: Draft) -> Program:
     return program.model_copy(update=release.promises(program, draft.parts))
 
 
-def _phases(draft: Draft, tables: tuple[QName, ...]) -> Iterator[PhaseProgram]:
-    expected = draft.catalog
+def _phases(draft: Draft, tables: tuple[QName, ...], expected: Catalog) -> Iterator[PhaseProgram]:
     for phase in Phase:
-        steps = tuple(_numbered(phase, phase_steps(phase, draft.plan, draft.catalog, draft.parts, draft.pairs, tables)))
+        made = phase_steps(phase, draft.plan, draft.catalog, draft.parts, draft.pairs, tables)
+        steps = tuple(_numbered(phase, (partitioned.reaching_leaves(step, draft.catalog) for step in made)))
         yield PhaseProgram(phase=phase, steps=steps, expects=expected)
         for step in steps:
             expected = apply_effects(expected, step.effects)

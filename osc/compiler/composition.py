@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osc.catalog.effects import SetColumn
+from osc.compiler import partitioned
 from osc.errors import Finding, Severity
 from osc.operations.objections import unkeyed
 from osc.operations.parts import ConstraintPart, Ddl, IndexPart, Leaving, Pair, Part
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def findings(plan: Plan, catalog: Catalog, parts: Sequence[Part]) -> Iterator[Finding]:
     """Yield the objections to the plan as a whole."""
     yield from _unsound_builds(catalog, parts)
+    yield from partitioned.findings(catalog, parts)
     yield from _made_before(plan, catalog, parts)
     yield from _reads_generated(catalog, parts)
     yield from _own_values(plan, catalog, parts)

@@ -10,8 +10,9 @@ from osc.compiler.sync import Moment, TablePairs
 from osc.names import literal, quote
 from osc.program import FillStep, Phase, VerifyStep, Walk
 from osc.sql import batch, putback, verification, verification_by_blocks
+from osc.sql.keyset import KeyColumn
 from osc.sql.locks import Lock, TableLock
-from osc.sql.pages import ByBlock, ByKey, next_edge
+from osc.sql.pages import CTID, LEAF, ByBlock, ByKey, next_edge
 
 
 def steps(pairs: Sequence[TablePairs], phase: Phase) -> Iterator[FillStep | VerifyStep]:
@@ -25,6 +26,8 @@ def steps(pairs: Sequence[TablePairs], phase: Phase) -> Iterator[FillStep | Veri
 def _fill(table: TablePairs) -> FillStep:
     guard = _trigger_stands(table)
     note = "Each batch is one statement and one transaction: fence, checkpoint and rows commit together."
+    if table.leaf is not None:
+        note += f" Partitions are filled one by one; {table.leaf} stands for the one at hand."
     along = _by_key(table, guard) if table.key else NO_WALK
     return FillStep(
         id=f"fill.{table.name.name}",
@@ -43,6 +46,7 @@ def _fill(table: TablePairs) -> FillStep:
         blocks=None if table.keeps else _by_blocks(table, guard),
         guard=guard,
         triggers=_triggers(table),
+        leaf=table.leaf,
         put_back=_put_back(table) if table.keeps else None,
         locks=(TableLock(table=table.name, mode=Lock.ROW_EXCLUSIVE),),
         note=f"{note} {_kept(table)}" if table.keeps else note,
@@ -54,7 +58,7 @@ NO_WALK = Walk(batch="", skipping="", revisit="", pass_over="", end="")
 
 
 def _by_key(table: TablePairs, guard: str) -> Walk:
-    filled, page = table.filled(), ByKey(table.name, table.key)
+    filled, page = table.filled(), ByKey(table.walked, table.key, table.root)
     return Walk(
         batch=batch.plain(page, filled, guard=guard),
         skipping=batch.skipping(page, filled, guard=guard),
@@ -67,16 +71,21 @@ def _by_key(table: TablePairs, guard: str) -> Walk:
 
 
 def _by_blocks(table: TablePairs, guard: str) -> Walk:
-    filled, page = table.filled(), ByBlock(table.name, table.key)
+    filled, page = table.filled(), ByBlock(table.walked, _named_by(table), table.root)
     return Walk(
         batch=batch.plain(page, filled, guard=guard),
         skipping=batch.skipping(page, filled, guard=guard),
         revisit=batch.revisit(page, filled, guard=guard),
         pass_over=batch.note_and_move(page, guard=guard),
-        end=batch.end_of_blocks(table.name),
+        end=batch.end_of_blocks(table.walked),
         wave=batch.wave(page, filled, guard=guard),
         unfilled=batch.unfilled(page, [pair.target for pair in table.pairs]),
     )
+
+
+def _named_by(table: TablePairs) -> tuple[KeyColumn, ...]:
+    """Return what rows are named by: without a key by their place, which tells them apart only within a leaf."""
+    return table.key if table.key or table.leaf is None else (LEAF, *CTID)
 
 
 def _triggers(table: TablePairs) -> Literal["refuse", "fire", "skip"]:
@@ -123,7 +132,7 @@ def _trigger_stands(table: TablePairs) -> str:
         digest = hashlib.md5(table.body(Moment.BEFORE).encode(), usedforsecurity=False).hexdigest()
         conditions.append(
             "EXISTS (SELECT FROM pg_catalog.pg_trigger AS g JOIN pg_catalog.pg_proc AS p ON p.oid = g.tgfoid\n"
-            f"        WHERE g.tgrelid = {literal(table.name.sql)}::pg_catalog.regclass AND g.tgname = {literal(table.trigger)}\n"
+            f"        WHERE g.tgrelid = {literal(table.walked.sql)}::pg_catalog.regclass AND g.tgname = {literal(table.trigger)}\n"
             f"          AND g.tgenabled = 'A' AND pg_catalog.md5(p.prosrc) = '{digest}')"
         )
     return "\n      AND ".join(conditions) or "true"
@@ -140,7 +149,7 @@ def _no_trigger_unknown(table: TablePairs) -> str:
     fires = "'R', 'A'" if table.fire == "skip" else "'O', 'A'"
     kinds = "g.tgtype & 3 <> 3" if table.restores else "g.tgtype & 3 = 3" if table.fire == "fire" else "true"
     return (
-        f"NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = {literal(table.name.sql)}::pg_catalog.regclass\n"
+        f"NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = {literal(table.walked.sql)}::pg_catalog.regclass\n"
         f"        AND NOT g.tgisinternal AND g.tgtype & 16 <> 0 AND g.tgenabled IN ({fires}) AND {kinds}\n"
         f"        AND g.tgname NOT IN ({', '.join(filter(None, (known, ours)))}))"
     )
@@ -167,11 +176,12 @@ def _verifications(pairs: Sequence[TablePairs], phase: Phase, moment: Moment) ->
             title=f"Verify that every row of {table.name} is in step",
             table=table.name,
             key=key,
-            count=pages.count(table.name, key, compared),
-            sample=pages.sample(table.name, key, compared),
-            count_going_on=pages.count(table.name, key, compared, lost) if is_behind else "",
-            sample_going_on=pages.sample(table.name, key, compared, lost) if is_behind else "",
-            next_key=pages.next_key(table.name, key),
+            count=pages.count(table.walked, key, compared, root=table.root),
+            sample=pages.sample(table.walked, key, compared, root=table.root),
+            count_going_on=pages.count(table.walked, key, compared, lost, root=table.root) if is_behind else "",
+            sample_going_on=pages.sample(table.walked, key, compared, lost, root=table.root) if is_behind else "",
+            next_key=pages.next_key(table.walked, key, root=table.root),
+            leaf=table.leaf,
             ranged=True,
             columns=tuple(quote(one.target) for one in compared),
             locks=(TableLock(table=table.name, mode=Lock.ACCESS_SHARE),),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,7 +14,7 @@ from osc.operations.parts import Leaving, Pair, Part
 from osc.operations.tokens import Token, identifiers, tokens
 from osc.plan.model import Plan
 from osc.program import Phase
-from osc.sql import sync
+from osc.sql import leaf, sync
 from osc.sql.filled import Filled
 from osc.sql.keyset import KeyColumn
 from osc.sql.rowscope import Scope
@@ -54,6 +54,29 @@ class TablePairs:
     @property
     def name(self) -> QName:
         return self.table.name
+
+    @property
+    def leaf(self) -> QName | None:
+        """What stands for the leaf that is walked, where the table is partitioned."""
+        return leaf.stand_in(self._written()) if self.table.is_partitioned else None
+
+    @property
+    def root(self) -> QName | None:
+        """The table itself, where its leaves are walked."""
+        return self.name if self.table.is_partitioned else None
+
+    @property
+    def walked(self) -> QName:
+        """What the statements of fill and verification name."""
+        return self.leaf or self.name
+
+    def _written(self) -> Iterator[str]:
+        """Yield whatever of the author's own gets into these statements."""
+        for pair in self.pairs:
+            yield from (pair.up, pair.down or "")
+        yield from (column.name + column.type for column in self.table.columns)
+        yield from (one.name for one in self.table.triggers)
+        yield self.name.sql
 
     @property
     def synced(self) -> tuple[Pair, ...]:

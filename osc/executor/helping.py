@@ -16,6 +16,7 @@ import anyio
 from osc.errors import LeaseLost
 from osc.executor.backfill.crew import crew_for
 from osc.executor.backfill.lane import Rewritten
+from osc.executor.backfill.leaves import LeavesChanged
 from osc.executor.backfill.pace import Pace
 from osc.executor.keeping import single
 from osc.executor.lead import Executor, Lead, Redirected
@@ -84,9 +85,9 @@ async def _fill(lead: Lead) -> tuple[FillStep, StepRow] | None:
 async def _walk(lead: Lead, step: FillStep, row: StepRow) -> None:
     lead.report("step", f"helps: {step.title}", phase=str(step.phase), step=step.id)
     try:
-        crew = await crew_for(lead, step, row)
+        crew = await crew_for(lead, step, row, leads=False)
         await crew.work()
-    except (LeaseLost, Redirected, Rewritten):
+    except (LeaseLost, Redirected, Rewritten, LeavesChanged):
         lead.report("note", f"{step.table}: the leader goes on without this process", step=step.id)
 
 

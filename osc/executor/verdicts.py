@@ -31,7 +31,7 @@ async def _ensure(lead: Lead, phase: Phase) -> None:
         last = latest.get(step.id)
         fresh = last is not None and last.guarded and last.started_s_ago <= lead.settings.verify_fresh_s
         if last is None or not fresh or last.mismatches:
-            await _verify(lead, step)
+            await _verify(lead, step, fill=phase is Phase.BACKFILL and step.leaf is not None)
 
 
 async def verify_now(lead: Lead, phase: Phase) -> None:
@@ -40,9 +40,10 @@ async def verify_now(lead: Lead, phase: Phase) -> None:
         await _verify(lead, step)
 
 
-async def _verify(lead: Lead, step: VerifyStep) -> None:
+async def _verify(lead: Lead, step: VerifyStep, *, fill: bool = False) -> None:
+    """With ``fill`` rows that were never filled are: a partition may have been attached since, with rows in it (F72)."""
     lead.report("step", step.title, phase=str(step.phase), step=step.id)
-    verify.refuse_mismatches(lead, step, await inspect(lead, step))
+    verify.refuse_mismatches(lead, step, await (verify.settle if fill else inspect)(lead, step))
 
 
 def verify_steps(lead: Lead, phase: Phase) -> list[VerifyStep]:

@@ -93,10 +93,10 @@ def missing_table(table: QName, catalog: Catalog) -> Finding | None:
 
 def _unsupported(table: Table) -> tuple[str, str, str] | None:
     kinds = {"v": "is a view", "m": "is a materialized view", "f": "is a foreign table", "S": "is a sequence",
-             "p": "is a partitioned table", "t": "is a TOAST table", "c": "is a type", "i": "is an index",
+             "t": "is a TOAST table", "c": "is a type", "i": "is an index",
              "I": "is an index"}  # fmt: skip
-    if table.kind != "r":
-        return ("C202", kinds[table.kind], "osc changes plain tables; name the table behind it")
+    if table.kind not in ("r", "p"):
+        return ("C202", kinds[table.kind], "osc changes tables; name the one behind it")
     if table.name.schema in ("pg_catalog", "information_schema", "osc") or table.name.schema.startswith("pg_"):
         return ("C203", "belongs to the system or to osc itself", "osc does not change system tables")
     if table.persistence != "p":
@@ -105,8 +105,10 @@ def _unsupported(table: Table) -> tuple[str, str, str] | None:
             "is temporary or unlogged: its rows do not survive a crash",
             "ALTER TABLE … SET LOGGED first",
         )
-    if table.partition or table.children or table.parents:
-        return ("C130", "is a partition or takes part in inheritance", "change the table without inheritance")
+    if table.partition:
+        return ("C130", "is a partition", f"change {table.parents[0]}, and all of its partitions with it")
+    if table.parents or (table.children and not table.is_partitioned):
+        return ("C130", "takes part in inheritance", "change the table without inheritance")
     if table.extension:
         return ("C205", f"belongs to extension {table.extension}", "change it through its extension")
     if not table.may_own:

@@ -159,7 +159,7 @@ def proofs(table: Table, column: Column, down: str) -> Iterator[Proof]:
         ),
         code="C230",
         expression=down,
-        typing=f"SELECT (\n{down}\n)::{column.type} FROM ONLY {table.name.sql} AS {quote(table.name.name)} LIMIT 0",
+        typing=f"SELECT (\n{down}\n)::{column.type} FROM {table.scanned} AS {quote(table.name.name)} LIMIT 0",
         path=("down",),
         hint="one immutable expression over the other columns; qualify what is not in pg_catalog",
     )

@@ -85,7 +85,7 @@ def proofs(table: Table, column: Column, value: str, *, scalar: bool) -> Iterato
         sql=(*frozen, *fits) if scalar else frozen,
         code="C231" if scalar else "C230",
         expression=value,
-        typing=f"SELECT FROM ONLY {table.name.sql} AS {quote(table.name.name)} WHERE ((\n{value}\n)::{column.type}) IS NULL LIMIT 0",
+        typing=f"SELECT FROM {table.scanned} AS {quote(table.name.name)} WHERE ((\n{value}\n)::{column.type}) IS NULL LIMIT 0",
         path=("fill",),
         hint=f"a value of type {column.type} is expected here" if scalar else hint,
     )
@@ -145,7 +145,7 @@ def _as_filled(table: Table, column: Column, value: str, *, whole: bool = False)
     where = "" if whole else f" WHERE {name} IS NULL"
     alias = quote(table.name.name)
     rows = f"SELECT {', '.join([*others, filled])}, {name} IS NULL AS osc_filled"
-    return f"({rows} FROM ONLY {table.name.sql} AS {alias}{where}) AS {alias}"
+    return f"({rows} FROM {table.scanned} AS {alias}{where}) AS {alias}"
 
 
 def _check(table: Table, column: Column, value: str, check: Constraint) -> Iterator[Probe]:

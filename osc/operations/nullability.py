@@ -68,7 +68,7 @@ def not_null(
 def nulls(table: Table, column: str) -> str:
     """Return the query for rows that hold NULL, some of them, by key."""
     me = quote(table.name.name)
-    return f"SELECT {shown_key(table)} FROM ONLY {table.name.sql} AS {me} WHERE {me}.{quote(column)} IS NULL LIMIT 20"
+    return f"SELECT {shown_key(table)} FROM {table.scanned} AS {me} WHERE {me}.{quote(column)} IS NULL LIMIT 20"
 
 
 def not_null_constraint(table: Table, column: str) -> Constraint | None:

@@ -87,10 +87,10 @@ def _row(new: Replacement, *, widened: bool) -> str:
     """Return a row source for typing: the table itself, or the row as it will be."""
     alias = quote(new.name.name)
     if not widened:
-        return f"ONLY {new.name.sql} AS {alias}"
+        return f"{new.table.scanned} AS {alias}"
     kept = [column.name for column in new.table.columns if not (new.same_name and column.name == new.source.name)]
     columns = ", ".join([*(f"r.{quote(name)}" for name in kept), f"NULL::{new.type} AS {quote(new.final)}"])
-    return f"(SELECT {columns} FROM ONLY {new.name.sql} AS r) AS {alias}"
+    return f"(SELECT {columns} FROM {new.table.scanned} AS r) AS {alias}"
 
 
 def _clone(new: Replacement, *, widened: bool) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def _reference_proof(
     """A temporary table cannot refer to a permanent one; that the types can be compared is what may be missing."""
     for column, there in zip(columns, referenced, strict=False):
         if column == new.target and table is not None:
-            compared = f"SELECT FROM ONLY {table.sql} AS r WHERE r.{quote(there)} = NULL::{new.type} LIMIT 0"
+            compared = f"SELECT FROM {table.sql} AS r WHERE r.{quote(there)} = NULL::{new.type} LIMIT 0"
             yield Proof(
                 sql=(compared,),
                 code="C231",
@@ -170,7 +170,7 @@ def pair_probes(new: Replacement) -> Iterator[Probe]:
 def null_probe(table: Table, up: str, column: str, field: str) -> Probe:
     """Return the probe for rows that a NOT NULL behind the fill would refuse, listed before the first write."""
     return Probe(
-        sql=f"SELECT {shown_key(table)} FROM ONLY {table.name.sql} AS {quote(table.name.name)} WHERE (\n{up}\n) IS "
+        sql=f"SELECT {shown_key(table)} FROM {table.scanned} AS {quote(table.name.name)} WHERE (\n{up}\n) IS "
         f"NULL LIMIT 20",
         evaluates=True,
         code="C244",
@@ -186,7 +186,7 @@ def _ambiguity_probe(new: Replacement) -> Iterable[Probe]:
         return ()
     source, table = new.source, new.table
     others = ", ".join(quote(column.name) for column in table.columns if column.name != source.name)
-    some = f"SELECT * FROM ONLY {table.name.sql} LIMIT 1000"
+    some = f"SELECT * FROM {table.scanned} LIMIT 1000"
     row = f"(SELECT r.* FROM (VALUES (1)) AS one(n) LEFT JOIN ({some}) AS r ON true)"
     final = f", NULL::{new.type} AS {quote(new.final)}"
     named = f"SELECT {others}{final} FROM {row} AS r" if new.same_name else f"SELECT *{final} FROM {row} AS r"

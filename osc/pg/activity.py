@@ -129,6 +129,7 @@ async def holders(
         schemas=[lock.table.schema for lock in locks],
         tables=[lock.table.name for lock in locks],
         modes=modes,
+        leaves=[lock.leaves for lock in locks],
         not_pids=list(not_pids),
     )
     return tuple(dict.fromkeys(_holder(row) for row in rows))

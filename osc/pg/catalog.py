@@ -20,6 +20,7 @@ from osc.catalog.model import (
     Constraint,
     Dependent,
     Index,
+    LeafObject,
     Publication,
     Server,
     Table,
@@ -39,7 +40,7 @@ Connection = psycopg.AsyncConnection[Any]
 
 _SQL = load("catalog")
 _READ_ATTEMPTS_MAX = 5
-_PARTS = ("columns", "indexes", "constraints", "triggers", "dependents", "statistics", "publications")
+_PARTS = ("columns", "indexes", "constraints", "triggers", "dependents", "statistics", "publications", "leaf_objects")
 _SYSTEM_COLUMNS = {-1: "ctid", -2: "xmin", -3: "cmin", -4: "xmax", -5: "cmax", -6: "tableoid"}
 
 # A column in a stored node tree; 1 is the table itself (in triggers OLD) and 2 is NEW. Constants are written
@@ -154,6 +155,7 @@ def _table(row: Row, parts: Parts) -> Table:
         indexes=tuple(_index(index, numbers) for index in parts["indexes"]),
         constraints=tuple(_constraint(one, numbers) for one in parts["constraints"] if not one["incoming"]),
         incoming=tuple(_constraint(one, {}) for one in parts["constraints"] if one["incoming"]),
+        leaf_objects=tuple(LeafObject(**{**one, "leaf": QName(*one["leaf"])}) for one in parts["leaf_objects"]),
         triggers=tuple(_trigger(trigger, numbers) for trigger in parts["triggers"]),
         dependents=tuple(sorted(dependents, key=lambda one: (one.kind, one.name))),
         publications=_publications(parts["publications"] + parts["publications_of_schemas"], numbers),

@@ -47,7 +47,8 @@ def limits(
     half_ms = max(2, deadlock_timeout_ms // 2)
     grown_ms = settings.lock_timeout_first_ms * settings.lock_timeout_factor ** min(attempt, 64)
     lock_ms = min(grown_ms, settings.lock_timeout_max_ms, half_ms) * (0.75 + 0.25 * jitter)
-    strong_count = sum(lock.mode.strong for lock in locks)
+    # Of a partitioned table one statement takes as many as it has partitions.
+    strong_count = sum((2 if lock.leaves else 1) for lock in locks if lock.mode.strong)
     if strong_count > 1:
         strong_ms = min(half_ms, settings.lock_timeout_max_ms + settings.strong_hold_max_ms)
         lock_ms = min(lock_ms, strong_ms / (strong_count + 1))

@@ -7,6 +7,7 @@ author's expression stays a ``%``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from osc.catalog.effects import Effect
 from osc.names import QName, quote
 from osc.program.duration import Duration
 from osc.program.phase import Phase
+from osc.sql import leaf
 from osc.sql.keyset import KeyColumn
 from osc.sql.locks import Assertion, TableLock
 from osc.values import Value
@@ -92,6 +94,10 @@ class DropIndexStep(_Step):
     name: str
 
 
+def _on(value: Value, fields: Iterable[str], one: QName, stand_in: QName) -> dict[str, str]:
+    return {field: leaf.on(getattr(value, field), one, instead_of=stand_in) for field in fields}
+
+
 class Walk(Value):
     """The statements of a fill along one way through the table.
 
@@ -117,6 +123,10 @@ class Walk(Value):
     unfilled: str = ""
     """Place and key of the rows of a window (``$1`` to ``$2``, both included) that are still to be filled, evaluating nothing."""
 
+    def on(self, one: QName, stand_in: QName) -> Walk:
+        """Return the same with a leaf's name in place of its stand-in."""
+        return self.model_copy(update=_on(self, Walk.model_fields, one, stand_in))
+
 
 class FillStep(_Step):
     """Fill target columns in batches, one statement a batch, along its key or through its blocks (see ``Walk``)."""
@@ -138,6 +148,10 @@ class FillStep(_Step):
     guard: str = "true"
     """The condition each batch proves: the sync trigger stands and fires."""
     triggers: Literal["refuse", "fire", "skip"] = "refuse"
+    leaf: QName | None = None
+    """Of a partitioned table: the name that stands for a leaf in each statement (osc.sql.leaf); leaves are walked one by one."""
+    root: QName | None = None
+    """Of the step on one leaf: the partitioned table."""
     unfilled: str = ""
     """Keys of a window (``$1`` to ``$2``, both included, of slice ``$3``) that are still to be filled, evaluating
     nothing; empty where the executor can tell from ``columns``."""
@@ -156,6 +170,13 @@ class FillStep(_Step):
             batch=self.batch, skipping=self.skipping, revisit=self.revisit, pass_over=self.pass_over, end=self.end,
             wave=self.wave, next_edge=self.next_edge, unfilled=self.unfilled,
         )  # fmt: skip
+
+    def on(self, one: QName) -> FillStep:
+        """Return the step as it is done on the leaf ``one``."""
+        assert self.leaf is not None
+        blocks = self.blocks and self.blocks.on(one, self.leaf)
+        texts = _on(self, (*Walk.model_fields, "guard"), one, self.leaf)
+        return self.model_copy(update={**texts, "blocks": blocks, "table": one, "root": self.table})
 
 
 class VerifyStep(_Step):
@@ -186,7 +207,16 @@ class VerifyStep(_Step):
     hint: str = (
         "look at these rows: an application wrote both columns, or a trigger was off; mend them and verify again"
     )
+    leaf: QName | None = None
+    root: QName | None = None
+    """As in FillStep."""
     duration: Duration = Duration.SCAN
+
+    def on(self, one: QName) -> VerifyStep:
+        """Return the step as it is done on the leaf ``one``."""
+        assert self.leaf is not None
+        fields = ("count", "sample", "next_key", "count_going_on", "sample_going_on")
+        return self.model_copy(update={**_on(self, fields, one, self.leaf), "table": one, "root": self.table})
 
 
 class ValidateStep(_Step):

@@ -6,12 +6,23 @@
 -- given for that table. For a role without pg_read_all_stats, columns about other roles' sessions are NULL; autovacuum
 -- is then known by having no user, and whether it prevents wraparound by the age of the table.
 WITH wanted AS (
-    SELECT c.oid, n.nspname, c.relname, w.modes, c.relfrozenxid, c.relminmxid, c.reloptions
+    SELECT l.oid, ln.nspname, l.relname, w.modes, l.relfrozenxid, l.relminmxid, l.reloptions
     FROM ROWS FROM (
-        unnest(%(schemas)s::text[]), unnest(%(tables)s::text[]), unnest(%(modes)s::text[])
-    ) AS w (nspname, relname, modes)
+        unnest(%(schemas)s::text[]), unnest(%(tables)s::text[]), unnest(%(modes)s::text[]), unnest(%(leaves)s::bool[])
+    ) AS w (nspname, relname, modes, leaves)
     JOIN pg_namespace n ON n.nspname = w.nspname
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname
+    CROSS JOIN LATERAL (
+        -- pg_partition_tree() would lock what it looks at, and so wait for those who are looked for.
+        WITH RECURSIVE tree (oid) AS (
+            SELECT c.oid
+            UNION ALL
+            SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid WHERE w.leaves
+        )
+        SELECT tree.oid FROM tree
+    ) AS reached
+    JOIN pg_class l ON l.oid = reached.oid
+    JOIN pg_namespace ln ON ln.oid = l.relnamespace
 ), limits AS (
     SELECT w.oid,
            least(current_setting('autovacuum_freeze_max_age')::bigint, o.freeze_max_age) AS freeze_max_age,

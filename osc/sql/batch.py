@@ -98,7 +98,7 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
 
     It answers how many rows it filled, its cost, and how many of its updates were HOT (NULL where nobody counts).
     """
-    me = quote(page.table.name)
+    me = page.me
     share = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5) % $7::integer = $3::integer"
     within = f"{keyset.after(page.place, me)}\n      AND {keyset.up_to(page.place, me)}"
     window = f"{within}\n      AND {share}\n      AND EXISTS (SELECT FROM moved)"
@@ -121,7 +121,7 @@ def revisit(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str
     ``$7`` is the note, or 0 for a window that has none (a poison row, a row that verification sent back). With a note
     the rows that were named as poison are passed by: CASE, because AND promises no order and their ``up`` raises.
     """
-    me, place = quote(page.table.name), page.place
+    me, place = page.me, page.place
     window = f"{keyset.from_(place, me)}\n      AND {keyset.up_to(place, me)}\n      AND EXISTS (SELECT FROM moved)"
     needs_work = (
         f"CASE WHEN $7::bigint > 0 AND {_named(page, me)} THEN false\n           ELSE {_needs_work(filled, me)} END"
@@ -148,7 +148,7 @@ def unfilled(page: Page, targets: Sequence[str]) -> str:
 
     Each has its place in the walk, and the key it is named by.
     """
-    me, place = quote(page.table.name), page.place
+    me, place = page.me, page.place
     empty = " OR ".join(f"{me}.{quote(target)} IS NULL" for target in targets)
     return (
         f"SELECT {keyset.as_cursor(place, me)} AS place, {keyset.as_cursor(page.key or place, me)} AS key\n"
@@ -212,7 +212,7 @@ FROM moved"""
 
 def end(page: ByKey) -> str:
     """Return the query for the last key there is, as a cursor; no row for an empty table."""
-    me = quote(page.table.name)
+    me = page.me
     return (
         f"SELECT {keyset.as_cursor(page.key, me)} AS cursor FROM ONLY {page.table.sql} AS {me}\n"
         f"ORDER BY {keyset.order(page.key, me, descending=True)} LIMIT 1"
@@ -276,7 +276,7 @@ def _named(page: Page, me: str) -> str:
 
 
 def _window(page: Page) -> str:
-    me = quote(page.table.name)
+    me = page.me
     return f"{keyset.after(page.place, me)}\n      AND {keyset.up_to_scalar(page.place, me, 'moved')}"
 
 
@@ -285,7 +285,7 @@ def _keeps(filled: Sequence[Filled]) -> bool:
 
 
 def _filled(page: Page, filled: Sequence[Filled], window: str) -> str:
-    me = quote(page.table.name)
+    me = page.me
     return f"""filled AS (
     UPDATE ONLY {page.table.sql} AS {me}
     SET {_assignments(filled)}
@@ -296,7 +296,7 @@ def _filled(page: Page, filled: Sequence[Filled], window: str) -> str:
 
 
 def _locked_and_filled(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:
-    me = quote(page.table.name)
+    me = page.me
     needs_work = needs_work or _needs_work(filled, me)
     keys = ", ".join(f"osc_key_{n}" for n in range(1, len(page.place) + 1))
     row = keyset.columns(page.place, me)
@@ -319,7 +319,7 @@ def _locked_and_filled(page: Page, filled: Sequence[Filled], window: str, needs_
 
 
 def _locked(page: Page, window: str, needs_work: str, *, skip: bool, and_also: str = "") -> str:
-    me = quote(page.table.name)
+    me = page.me
     names = ", ".join(f"{me}.{quote(column.name)} AS osc_key_{n}" for n, column in enumerate(page.place, 1))
     return f"""locked AS MATERIALIZED (
     SELECT {names}{and_also} FROM ONLY {page.table.sql} AS {me}
@@ -333,7 +333,7 @@ def _locked_and_kept(
     page: Page, filled: Sequence[Filled], window: str, needs_work: str = "", *, skip: bool = False
 ) -> str:
     """Lock, fill and keep: the row's key and what was written go into osc.kept in this very statement."""
-    me, key = quote(page.table.name), page.key
+    me, key = page.me, page.key
     needs_work = needs_work or _needs_work(filled, me)
     same_row = " AND ".join(f"{me}.{quote(column.name)} = osc_locked.osc_key_{n}" for n, column in enumerate(key, 1))
     return f"""{_locked(page, window, needs_work, skip=skip, and_also=keeping.empty(filled, me))}, filled AS (

@@ -50,8 +50,10 @@ SELECT
     c.relforcerowsecurity AS force_row_security,
     c.relreplident::text AS replica_identity,
     c.relnatts AS column_numbers_used,
-    greatest(c.reltuples, 0)::bigint AS rows_estimate,
-    (c.relpages + coalesce(toast.relpages, 0))::bigint * current_setting('block_size')::bigint AS size_bytes,
+    CASE WHEN c.relkind = 'p' THEN leaves.rows ELSE greatest(c.reltuples, 0)::bigint END AS rows_estimate,
+    CASE WHEN c.relkind = 'p' THEN leaves.pages ELSE (c.relpages + coalesce(toast.relpages, 0))::bigint END
+        * current_setting('block_size')::bigint AS size_bytes,
+    CASE WHEN c.relkind = 'p' THEN leaves.partition_key ELSE '{}' END AS partition_key,
     EXISTS (SELECT FROM pg_subscription_rel AS s WHERE s.srrelid = c.oid) AS subscribed,
     (
         SELECT e.extname::text
@@ -77,6 +79,102 @@ FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS asked (schema, name)
 JOIN pg_namespace AS n ON n.nspname = asked.schema
 JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = asked.name
 LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
+CROSS JOIN LATERAL (
+    -- A column of a partition key depends on its table as a whole, one in an expression of the key as well.
+    WITH RECURSIVE tree (oid) AS (
+        SELECT c.oid
+        UNION ALL
+        SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = tree.oid WHERE c.relkind = 'p'
+    )
+    SELECT
+        coalesce(sum(greatest(l.reltuples, 0)) FILTER (WHERE l.relkind <> 'p'), 0)::bigint AS rows,
+        coalesce(sum(l.relpages + coalesce(lt.relpages, 0)) FILTER (WHERE l.relkind <> 'p'), 0)::bigint AS pages,
+        ARRAY(
+            SELECT DISTINCT a.attname::text
+            FROM tree
+            JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = tree.oid AND d.objsubid > 0
+                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tree.oid AND d.refobjsubid = 0
+                AND d.deptype = 'i'
+            JOIN pg_attribute AS a ON a.attrelid = tree.oid AND a.attnum = d.objsubid
+            ORDER BY 1
+        ) AS partition_key
+    FROM tree
+    JOIN pg_class AS l ON l.oid = tree.oid
+    LEFT JOIN pg_class AS lt ON lt.oid = l.reltoastrelid
+) AS leaves
+
+
+-- name: leaf_objects
+-- What leaves of partitioned tables have of their own: things that no walk over leaves can bear (no columns), and what
+-- reads columns and does not come from the table above, so that nothing of ours knows it.
+WITH RECURSIVE tree (table_oid, oid, kind) AS (
+    SELECT c.oid, c.oid, c.relkind FROM pg_class AS c WHERE c.oid = ANY (%(oids)s::oid[]) AND c.relkind = 'p'
+    UNION ALL
+    SELECT tree.table_oid, c.oid, c.relkind
+    FROM tree JOIN pg_inherits AS i ON i.inhparent = tree.oid JOIN pg_class AS c ON c.oid = i.inhrelid
+),
+leaves AS (
+    SELECT tree.table_oid, c.*, n.nspname
+    FROM tree
+    JOIN pg_class AS c ON c.oid = tree.oid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE tree.oid <> tree.table_oid
+),
+found AS (
+    SELECT l.table_oid, l.oid, l.nspname, l.relname, said.what, '{}'::text[] AS columns
+    FROM leaves AS l
+    CROSS JOIN LATERAL (
+        VALUES
+            (l.relkind = 'f', 'is a foreign table'),
+            (l.relpersistence <> 'p', 'is unlogged or temporary'),
+            (l.relrowsecurity, 'has row-level security'),
+            (
+                NOT pg_has_role(l.relowner, 'USAGE'),
+                'is owned by ' || pg_get_userbyid(l.relowner) || ', and our role is not a member of that role'
+            ),
+            (
+                l.relkind = 'r'
+                AND (
+                    l.relreplident = 'n'
+                    OR l.relreplident = 'd'
+                    AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = l.oid AND i.indisprimary)
+                )
+                AND EXISTS (
+                    SELECT FROM pg_publication AS p
+                    WHERE p.pubupdate AND (p.puballtables OR EXISTS (
+                        SELECT FROM pg_publication_rel AS r
+                        WHERE r.prpubid = p.oid AND r.prrelid IN (l.oid, l.table_oid)))
+                ),
+                'is published without a replica identity: every UPDATE fails'
+            )
+    ) AS said (is_so, what)
+    WHERE said.is_so
+    UNION ALL
+    SELECT l.table_oid, l.oid, l.nspname, l.relname, 'has trigger ' || t.tgname, '{}'
+    FROM leaves AS l
+    JOIN pg_trigger AS t ON t.tgrelid = l.oid
+    WHERE t.tgparentid = 0 AND NOT t.tgisinternal AND t.tgtype & 20 <> 0
+    UNION ALL
+    SELECT l.table_oid, l.oid, l.nspname, l.relname, 'has rule ' || r.rulename, '{}'
+    FROM leaves AS l
+    JOIN pg_rewrite AS r ON r.ev_class = l.oid
+    UNION ALL
+    SELECT l.table_oid, l.oid, l.nspname, l.relname, 'has ' || pg_describe_object(d.classid, d.objid, 0),
+        array_agg(DISTINCT a.attname::text)
+    FROM leaves AS l
+    JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = l.oid AND d.refobjsubid > 0
+        AND d.deptype IN ('n', 'a')
+    JOIN pg_attribute AS a ON a.attrelid = l.oid AND a.attnum = d.refobjsubid
+    LEFT JOIN pg_class AS i ON d.classid = 'pg_class'::regclass AND i.oid = d.objid
+    LEFT JOIN pg_constraint AS con ON d.classid = 'pg_constraint'::regclass AND con.oid = d.objid
+    WHERE d.classid NOT IN ('pg_attrdef'::regclass, 'pg_trigger'::regclass)
+        AND NOT coalesce(i.relispartition, false)
+        AND NOT coalesce(con.conparentid <> 0 OR con.coninhcount > 0, false)
+    GROUP BY l.table_oid, l.oid, l.nspname, l.relname, d.classid, d.objid
+)
+SELECT f.table_oid, jsonb_build_array(f.nspname, f.relname) AS leaf, f.what, f.columns
+FROM found AS f
+ORDER BY f.table_oid, f.nspname, f.relname, f.what
 
 
 -- name: columns

@@ -41,6 +41,8 @@ class TableLock(Value):
 
     table: QName
     mode: Lock
+    leaves: bool = False
+    """Whether it is taken of the table's partitions as well, all in one statement."""
 
 
 class Assertion(Value):

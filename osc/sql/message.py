@@ -46,8 +46,8 @@ def transaction_message(
 
 
 def lock_table(lock: TableLock) -> str:
-    """Return the statement that takes ``lock``, of this table and not of its children or partitions."""
-    return f"LOCK TABLE ONLY {lock.table.sql} IN {lock.mode} MODE;"
+    """Return the statement that takes ``lock``, of this table and not of its children, or of every partition as well."""
+    return f"LOCK TABLE {'' if lock.leaves else 'ONLY '}{lock.table.sql} IN {lock.mode} MODE;"
 
 
 def dollar_quote(text: str, *, tag: str = "osc") -> str:
@@ -64,9 +64,9 @@ def dollar_quote(text: str, *, tag: str = "osc") -> str:
 def _yield_first(locks: Sequence[TableLock], yield_first_ms: int | None) -> list[str]:
     if yield_first_ms is None:
         return []
-    tables = dict.fromkeys(lock.table for lock in locks if lock.mode is not Lock.NONE)
+    tables = dict.fromkeys((lock.table, lock.leaves) for lock in locks if lock.mode is not Lock.NONE)
     mode = Lock.SHARE_UPDATE_EXCLUSIVE
-    queue = [lock_table(TableLock(table=table, mode=mode)) for table in tables]
+    queue = [lock_table(TableLock(table=table, mode=mode, leaves=leaves)) for table, leaves in tables]
     return [*_lock_timeout(yield_first_ms), *queue]
 
 

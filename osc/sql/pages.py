@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from osc.names import QName, literal, quote
-from osc.sql import keyset
+from osc.sql import keyset, leaf
 from osc.sql.keyset import KeyColumn
 
 Key: TypeAlias = Sequence[KeyColumn]
@@ -20,12 +20,20 @@ Key: TypeAlias = Sequence[KeyColumn]
 CTID = (KeyColumn(name="ctid", type="pg_catalog.tid"),)
 """A row by its place in the heap. It is the same row only as long as the row is not changed, or locked."""
 
+LEAF = KeyColumn(name="tableoid", type="pg_catalog.oid")
+"""The leaf of a partitioned table that a row lies in."""
+
 
 class Page(Protocol):
     """A way to cut a table."""
 
     @property
     def table(self) -> QName: ...
+
+    @property
+    def me(self) -> str:
+        """What expressions call the table by: of a leaf, the partitioned table that it belongs to."""
+        ...
 
     @property
     def key(self) -> Key:
@@ -56,14 +64,23 @@ class ByKey:
 
     table: QName
     key: Key
-    holds: ClassVar[str] = "true"
+    root: QName | None = None
+    """The partitioned table of which ``table`` is a leaf."""
+
+    @property
+    def me(self) -> str:
+        return quote((self.root or self.table).name)
 
     @property
     def place(self) -> Key:
         return self.key
 
+    @property
+    def holds(self) -> str:
+        return _is_leaf(self.table, self.root) or "true"
+
     def edge(self) -> str:
-        return bounds(self.table.sql, self.key, quote(self.table.name), only=True)
+        return bounds(self.table.sql, self.key, self.me, only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,11 @@ class ByBlock:
 
     table: QName
     key: Key
+    root: QName | None = None
+
+    @property
+    def me(self) -> str:
+        return quote((self.root or self.table).name)
 
     @property
     def place(self) -> Key:
@@ -79,10 +101,11 @@ class ByBlock:
 
     @property
     def holds(self) -> str:
-        return f"s.filenode = {filenode(self.table)}"
+        same_file = f"s.filenode = {filenode(self.table)}"
+        return " AND ".join(filter(None, (same_file, _is_leaf(self.table, self.root))))
 
     def edge(self) -> str:
-        me = quote(self.table.name)
+        me = self.me
         lo, hi = block(keyset.LO), block(keyset.HI)
         return f"""stop AS MATERIALIZED (
     SELECT ARRAY[concat('(', least(coalesce({lo}, 0) + $3, {hi}), ',0)')] AS cursor,
@@ -93,6 +116,10 @@ class ByBlock:
                          WHERE {keyset.after(CTID, me)} AND {keyset.up_to_scalar(CTID, me, "stop")}) AS rows
     FROM stop
 )"""
+
+
+def _is_leaf(table: QName, root: QName | None) -> str:
+    return "" if root is None else leaf.is_leaf_of(table, root, "s.leaf")
 
 
 def filenode(table: QName) -> str:
@@ -127,7 +154,7 @@ def bounds(relation: str, key: Key, alias: str, *, only: bool, condition: str = 
 
 def next_edge(page: ByKey) -> str:
     """Return the query for the ``$3``-th key behind ``$1`` and not behind ``$2``, as a cursor; no row if there are fewer."""
-    me = quote(page.table.name)
+    me = page.me
     return (
         f"SELECT {keyset.as_cursor(page.key, me)} AS cursor FROM ONLY {page.table.sql} AS {me}\n"
         f"WHERE {keyset.after(page.key, me)} AND {keyset.up_to(page.key, me)}\n"
@@ -140,13 +167,20 @@ def sample(page: ByKey) -> str:
 
     ``$2`` is the share of the blocks that are read, in percent; a key that was deleted meanwhile cuts as well.
     """
-    me, order = quote(page.table.name), keyset.order(page.key, "r")
+    me, order = page.me, keyset.order(page.key, "r")
     return (
         f"SELECT q.cursor FROM (\n"
         f"    SELECT {keyset.as_cursor(page.key, 'r')} AS cursor, row_number() OVER (ORDER BY {order}) AS n, count(*) OVER () AS rows\n"
         f"    FROM (SELECT {keyset.columns(page.key, me)} FROM ONLY {page.table.sql} AS {me} TABLESAMPLE SYSTEM ($2)) AS r\n"
         f") AS q\nWHERE q.n * $1 / q.rows > (q.n - 1) * $1 / q.rows AND q.n < q.rows\nORDER BY q.n"
     )
+
+
+def leaf_of(table: QName, key: Key) -> str:
+    """Return the query for the leaf of a partitioned table, by its oid, that has the row with the key ``$1``."""
+    me = quote(table.name)
+    at = keyset.from_(key, me), keyset.up_to(key, me, keyset.LO)
+    return f"SELECT {me}.tableoid::bigint FROM {table.sql} AS {me} WHERE {at[0]} AND {at[1]}"
 
 
 def block(bound: str) -> str:

@@ -80,9 +80,16 @@ Condition: TypeAlias = Callable[[Sequence[Compared], str], str]
 """What a row is counted for: ``not_in_step``, or what is ``lost_going_on``."""
 
 
-def count(table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step) -> str:
+def count(
+    table: QName,
+    key: Sequence[KeyColumn],
+    pairs: Sequence[Compared],
+    condition: Condition = not_in_step,
+    *,
+    root: QName | None = None,
+) -> str:
     """Return the count over the page of ``$2`` rows behind ``$1``, up to ``$3``: rows, mismatches, last key (NULL: no row)."""
-    me = quote(table.name)
+    me = quote((root or table).name)
     names = ", ".join(f"{quote(column.name)}" for column in key)
     return f"""WITH page AS MATERIALIZED (
     SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
@@ -97,10 +104,15 @@ FROM page AS p"""
 
 
 def sample(
-    table: QName, key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step
+    table: QName,
+    key: Sequence[KeyColumn],
+    pairs: Sequence[Compared],
+    condition: Condition = not_in_step,
+    *,
+    root: QName | None = None,
 ) -> str:
     """Return the query for keys out of step in the same page, ``$4`` of them at most."""
-    me = quote(table.name)
+    me = quote((root or table).name)
     return f"""SELECT {keyset.as_cursor(key, "p")} AS key
 FROM (
     SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
@@ -111,9 +123,9 @@ FROM (
 WHERE p.osc_out LIMIT $4"""
 
 
-def next_key(table: QName, key: Sequence[KeyColumn]) -> str:
+def next_key(table: QName, key: Sequence[KeyColumn], *, root: QName | None = None) -> str:
     """Return the query for the first key behind ``$1``, up to ``$2``, to step over a row whose expression raises."""
-    me = quote(table.name)
+    me = quote((root or table).name)
     return (
         f"SELECT {keyset.as_cursor(key, me)} AS key FROM ONLY {table.sql} AS {me}\n"
         f"WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me)} ORDER BY {keyset.order(key, me)} LIMIT 1"

@@ -16,10 +16,15 @@ from osc.sql.verification import Compared, Condition, not_in_step
 
 
 def count(
-    table: QName, _key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step
+    table: QName,
+    _key: Sequence[KeyColumn],
+    pairs: Sequence[Compared],
+    condition: Condition = not_in_step,
+    *,
+    root: QName | None = None,
 ) -> str:
     """Return the count over the ``$2`` blocks behind ``$1``, up to ``$3``: rows, mismatches, the page's end (NULL: the table's)."""
-    me = quote(table.name)
+    me = quote((root or table).name)
     return f"""WITH {_stop(table)}, page AS MATERIALIZED (
     SELECT {condition(pairs, me)} AS osc_out FROM ONLY {table.sql} AS {me} WHERE {_window(me)}
 )
@@ -29,16 +34,21 @@ FROM stop"""
 
 
 def sample(
-    table: QName, _key: Sequence[KeyColumn], pairs: Sequence[Compared], condition: Condition = not_in_step
+    table: QName,
+    _key: Sequence[KeyColumn],
+    pairs: Sequence[Compared],
+    condition: Condition = not_in_step,
+    *,
+    root: QName | None = None,
 ) -> str:
     """Return the query for the places of rows out of step in the same page, ``$4`` of them at most."""
-    me = quote(table.name)
+    me = quote((root or table).name)
     return f"""WITH {_stop(table)}
 SELECT {keyset.as_cursor(CTID, me)} AS key FROM ONLY {table.sql} AS {me}
 WHERE {_window(me)} AND {condition(pairs, me)} LIMIT $4"""
 
 
-def next_key(table: QName, _key: Sequence[KeyColumn]) -> str:
+def next_key(table: QName, _key: Sequence[KeyColumn], *, root: QName | None = None) -> str:
     """Return the query for the end of the first block behind ``$1``, up to ``$2``; no row behind the last one."""
     at = f"coalesce({block(keyset.LO)}, 0) + 1"
     return f"SELECT ARRAY[concat('(', {at}, ',0)')] AS key WHERE {at} <= {_last(table, keyset.HI)}"

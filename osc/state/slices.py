@@ -54,6 +54,8 @@ class Slice:
     started_at: datetime
     walk: str
     filenode: int | None
+    leaf: int | None = None
+    """The partition it is a piece of, by its oid; None where the table has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,9 @@ class Progress:
 
 async def create(
     conn: AsyncConnection[Any], change: int, step: str, bounds: Sequence[tuple[Key | None, Key | None]],
-    epoch: int, *, filenode: int | None = None,
+    epoch: int, *, filenode: int | None = None, leaf: int | None = None,
 ) -> list[Slice]:  # fmt: skip
-    """Return the slices of a step, made from `bounds` unless it has some already.
+    """Return the slices of a step, or of one leaf of its table, made from `bounds` unless there are some already.
 
     Bounds are exclusive and inclusive, None is unbounded; with `filenode` they are blocks in that file. `epoch` is the
     change's; the slices begin at epoch 0, unclaimed. Raises LeaseLost if `epoch` does not lead and no slice is there.
@@ -120,10 +122,11 @@ async def create(
     await failpoint("slices.before")
     walk = "keyset" if filenode is None else "blocks"
     await _queries.run(
-        conn, "create", change=change, step=step, bounds=Jsonb(list(bounds)), epoch=epoch, walk=walk, filenode=filenode
-    )
+        conn, "create", change=change, step=step, bounds=Jsonb(list(bounds)), epoch=epoch, walk=walk, filenode=filenode,
+        leaf=leaf,
+    )  # fmt: skip
     await failpoint("slices.after")
-    found = await of_step(conn, change, step)
+    found = [one for one in await of_step(conn, change, step) if one.leaf == leaf]
     if bounds and not found:
         await changes.refuse(conn, change, epoch, f"make slices for {step}")
     return found
@@ -210,10 +213,16 @@ async def finish(conn: AsyncConnection[Any], slice: Slice) -> None:
         raise LeaseLost(f"slice {slice.slice} is walked by another lane now", facts={"slice": slice.slice})
 
 
-async def drop(conn: AsyncConnection[Any], change: int, step: str, epoch: int) -> None:
-    """Remove slices, skipped windows and poison rows of a step; raise LeaseLost if `epoch` does not lead."""
+async def drop(
+    conn: AsyncConnection[Any], change: int, step: str, epoch: int, *, leaves: Sequence[int] | None = None
+) -> None:
+    """Remove slices, skipped windows and poison rows of a step; raise LeaseLost if `epoch` does not lead.
+
+    With `leaves` only the slices and skipped windows of these partitions.
+    """
     await failpoint("drop_slices.before")
-    row = await _queries.one(conn, "drop", change=change, step=step, epoch=epoch)
+    told = None if leaves is None else list(leaves)
+    row = await _queries.one(conn, "drop", change=change, step=step, epoch=epoch, leaves=told)
     await failpoint("drop_slices.after")
     if row is None:
         await changes.refuse(conn, change, epoch, f"drop the slices of {step}")

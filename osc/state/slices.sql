@@ -2,22 +2,23 @@
 -- osc.sql.batch; here is what goes on around them.
 
 -- name: create
--- Only once for a step: a second call, after a crash, finds the slices that are there.
+-- Only once for a step, or a leaf of its table: a second call, after a crash, finds the slices that are there.
 WITH leader AS MATERIALIZED (
     SELECT l.change FROM osc.lease AS l WHERE l.change = %(change)s AND l.epoch = %(epoch)s FOR SHARE
 )
-INSERT INTO osc.slice (change, step, lo, hi, walk, filenode, epoch)
+INSERT INTO osc.slice (change, step, lo, hi, walk, filenode, leaf, epoch)
 SELECT leader.change, %(step)s,
        CASE WHEN jsonb_typeof(b.bounds -> 0) = 'array' THEN ARRAY(SELECT jsonb_array_elements_text(b.bounds -> 0)) END,
        CASE WHEN jsonb_typeof(b.bounds -> 1) = 'array' THEN ARRAY(SELECT jsonb_array_elements_text(b.bounds -> 1)) END,
-       %(walk)s, %(filenode)s::bigint::oid, 0
+       %(walk)s, %(filenode)s::bigint::oid, %(leaf)s::bigint::oid, 0
   FROM leader, jsonb_array_elements(%(bounds)s) WITH ORDINALITY AS b (bounds, n)
- WHERE NOT EXISTS (SELECT FROM osc.slice AS s WHERE s.change = leader.change AND s.step = %(step)s)
+ WHERE NOT EXISTS (SELECT FROM osc.slice AS s WHERE s.change = leader.change AND s.step = %(step)s
+                      AND s.leaf IS NOT DISTINCT FROM %(leaf)s::bigint::oid)
  ORDER BY b.n
 
 -- name: slices
 SELECT s.slice, s.change, s.step, s.lo, s.hi, s.cursor, s.seq, s.waves, s.epoch, s.owner, s.finished, s.rows_seen,
-       s.rows_filled, s.batches, s.started_at, s.walk, s.filenode::bigint AS filenode
+       s.rows_filled, s.batches, s.started_at, s.walk, s.filenode::bigint AS filenode, s.leaf::bigint AS leaf
   FROM osc.slice AS s
  WHERE (%(slice)s::bigint IS NULL OR s.slice = %(slice)s)
    AND (%(change)s::bigint IS NULL OR (s.change = %(change)s AND s.step = %(step)s))
@@ -28,7 +29,7 @@ SELECT s.slice, s.change, s.step, s.lo, s.hi, s.cursor, s.seq, s.waves, s.epoch,
 UPDATE osc.slice AS s SET owner = %(owner)s, epoch = s.epoch + 1
  WHERE s.slice = %(slice)s AND s.epoch = %(epoch)s
 RETURNING s.slice, s.change, s.step, s.lo, s.hi, s.cursor, s.seq, s.waves, s.epoch, s.owner, s.finished,
-          s.rows_seen, s.rows_filled, s.batches, s.started_at, s.walk, s.filenode::bigint AS filenode
+          s.rows_seen, s.rows_filled, s.batches, s.started_at, s.walk, s.filenode::bigint AS filenode, s.leaf::bigint AS leaf
 
 -- name: claim_next
 -- The first slice that nobody walks and that is not done with: not walked to its end, or with windows to visit again.
@@ -49,7 +50,7 @@ WITH free AS MATERIALIZED (
 UPDATE osc.slice AS s SET owner = %(owner)s, epoch = s.epoch + 1
   FROM free WHERE s.slice = free.slice
 RETURNING s.slice, s.change, s.step, s.lo, s.hi, s.cursor, s.seq, s.waves, s.epoch, s.owner, s.finished,
-          s.rows_seen, s.rows_filled, s.batches, s.started_at, s.walk, s.filenode::bigint AS filenode
+          s.rows_seen, s.rows_filled, s.batches, s.started_at, s.walk, s.filenode::bigint AS filenode, s.leaf::bigint AS leaf
 
 -- name: is_open
 SELECT EXISTS (SELECT FROM osc.slice AS s
@@ -73,15 +74,22 @@ UPDATE osc.slice AS s SET finished = true, seq = s.seq + 1
 RETURNING s.slice
 
 -- name: drop
--- When the step is undone or begun anew: nothing of the fill's own state is left.
+-- When the step is undone or begun anew: nothing of the fill's own state is left. With leaves, nothing of theirs but their
+-- poison rows, which are named by key and tried again at the end.
 WITH leader AS MATERIALIZED (
     SELECT l.change FROM osc.lease AS l WHERE l.change = %(change)s AND l.epoch = %(epoch)s FOR SHARE
-), skipped AS (
-    DELETE FROM osc.skipped AS k USING leader WHERE k.change = leader.change AND k.step = %(step)s
-), poison AS (
-    DELETE FROM osc.poison AS p USING leader WHERE p.change = leader.change AND p.step = %(step)s
 ), slices AS (
-    DELETE FROM osc.slice AS s USING leader WHERE s.change = leader.change AND s.step = %(step)s
+    DELETE FROM osc.slice AS s USING leader
+     WHERE s.change = leader.change AND s.step = %(step)s
+       AND (%(leaves)s::bigint[] IS NULL OR s.leaf = ANY (%(leaves)s::bigint[]::oid[]))
+    RETURNING s.slice
+), skipped AS (
+    DELETE FROM osc.skipped AS k USING leader
+     WHERE k.change = leader.change AND k.step = %(step)s
+       AND (%(leaves)s::bigint[] IS NULL OR k.slice IN (SELECT slices.slice FROM slices))
+), poison AS (
+    DELETE FROM osc.poison AS p USING leader
+     WHERE p.change = leader.change AND p.step = %(step)s AND %(leaves)s::bigint[] IS NULL
 )
 SELECT leader.change FROM leader
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -39,8 +39,15 @@ class Verification:
     """Whether the sync triggers have stood since the pass began: where one was off, the verdict proves nothing."""
 
 
-Range = tuple[list[str] | None, list[str] | None, int | None]
-"""Bounds (exclusive, inclusive) and how many rows were looked at; None as long as it was not seen to be clean."""
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds (exclusive, inclusive), how many rows were looked at (None as long as it was not seen to be clean), and leaf."""
+
+    lo: list[str] | None
+    hi: list[str] | None
+    rows: int | None = None
+    leaf: int | None = None
+    """The partition it is of, by its oid; None where the table has none."""
 
 
 async def unfinished(
@@ -51,12 +58,21 @@ async def unfinished(
     None where there is none, where it asked another thing (`digest`), or a sync trigger was off meanwhile.
     """
     row = await _queries.one(conn, "unfinished", change=change, step=step, digest=digest, fresh_s=float(fresh_s))
-    return None if row is None else (row["verification"], [(lo, hi, rows) for lo, hi, rows in row["ranges"]])
+    return None if row is None else (row["verification"], [Range(*one) for one in row["ranges"]])
 
 
 async def note_range(conn: AsyncConnection[Any], verification: int, n: int, rows: int) -> None:
     """Note that all `rows` of the pass's range number `n` are in step."""
     await _queries.one(conn, "note_range", verification=verification, n=n, rows=rows)
+
+
+async def add_ranges(conn: AsyncConnection[Any], verification: int, ranges: Sequence[Range]) -> None:
+    """Put further ranges behind those of a pass: of a partition that came meanwhile."""
+    await _queries.one(conn, "add_ranges", verification=verification, ranges=_listed(ranges))
+
+
+def _listed(ranges: Sequence[Range]) -> Jsonb:
+    return Jsonb([list(astuple(one)) for one in ranges])
 
 
 async def begin(
@@ -65,7 +81,7 @@ async def begin(
     """Record that a pass begins and return its number; raise LeaseLost if `epoch` does not lead."""
     await failpoint("verdict.before")
     number: int | None = await _queries.value(
-        conn, "begin", change=change, step=step, epoch=epoch, ranges=Jsonb([list(one) for one in ranges]), digest=digest
+        conn, "begin", change=change, step=step, epoch=epoch, ranges=_listed(ranges), digest=digest
     )
     await failpoint("verdict.after")
     if number is None:

@@ -22,6 +22,11 @@ UPDATE osc.verification AS v SET ranges = jsonb_set(v.ranges, ARRAY[%(n)s::text,
  WHERE v.verification = %(verification)s AND v.finished_at IS NULL
 RETURNING v.verification
 
+-- name: add_ranges
+UPDATE osc.verification AS v SET ranges = v.ranges || %(ranges)s::jsonb
+ WHERE v.verification = %(verification)s AND v.finished_at IS NULL
+RETURNING v.verification
+
 -- name: finish
 -- A finished pass is never written again.
 UPDATE osc.verification AS v

@@ -30,8 +30,8 @@ from tests.sync.rig import plan_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from osc.executor.backfill.inspection import Verdict
     from osc.executor.backfill.lane import Lane
+    from osc.executor.backfill.looking import Verdict
     from osc.executor.lead import Lead
     from osc.state.slices import Poison, Skipped, Slice
 
@@ -61,8 +61,7 @@ class Filling:
         conn = await self.lead.worker("fill")
         self.opened.push_async_callback(close, conn)
         await prepare(self.lead, self.step, conn)
-        heap = await slicing.look(self.lead, self.step)
-        (piece,) = await slicing.cut(self.lead, self.step, await Pace(self.lead).read(), heap)
+        (piece,) = await slicing.cut_all(self.lead, self.step, await Pace(self.lead).read())
         lane = await fill.claimed_lane(self.lead, self.step, conn, piece)
         assert lane is not None
         lane.size.rows = lane.size.rows_max = rows

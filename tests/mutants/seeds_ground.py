@@ -152,7 +152,7 @@ GROUND = [
     Mutant(
         "verification_in_one_snapshot",
         "I15",
-        "executor/backfill/inspection.py",
+        "executor/backfill/looking.py",
         "most = settings.verify_rows if step.key",
         "most = 1_000_000_000 if step.key",
         ("tests/backfill/test_verification.py::test_no_page_is_larger_than_was_set",),

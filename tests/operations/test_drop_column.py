@@ -296,8 +296,6 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         DROP.replace("}", ", down: id}"), "C215 index i on public.t.a is the replica identity"),
     "check over the whole row": (
         B + "ALTER TABLE t ADD CONSTRAINT w CHECK (t IS NOT NULL)", DROP, "C216 constraint w on public.t.a"),
-    "partitioned": (
-        "CREATE TABLE t (id integer PRIMARY KEY, a integer) PARTITION BY RANGE (id)", DROP, "C202 public.t is a partitioned"),
     "inheritance": (B + "CREATE TABLE u () INHERITS (t)", DROP, "C130 public.t"),
     "exclusion over two": (
         B + "ALTER TABLE t ADD CONSTRAINT x EXCLUDE USING btree (a WITH =, b WITH =)", DROP, "C235 constraint x covers"),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.fixtures.postgres import Servers
 
 T = "CREATE TABLE t (id integer PRIMARY KEY, a integer, b text, c integer);"
+PARTITIONED = """CREATE TABLE t (id integer PRIMARY KEY, a integer) PARTITION BY RANGE (id);
+    CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9); CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (9) TO (20);
+"""
 CHANGE = "- change_column: {table: t, column: a, to: n, type: bigint}"
 SAME = "- change_column: {table: t, column: a, type: bigint}"
 NATIVE = "- change_column: {table: t, column: b, type: varchar}"
@@ -122,12 +125,80 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         CHANGE,
         "C130 public.t is a partition",
     ),
-    "partitioned": (
-        "CREATE TABLE t (id integer PRIMARY KEY, a integer) PARTITION BY RANGE (id)",
+    "partition key": (
+        "CREATE TABLE t (id integer NOT NULL, a integer NOT NULL, UNIQUE (id, a)) PARTITION BY RANGE (a)",
         CHANGE,
-        "C202 public.t is a partitioned table",
+        "C131 a says to which partition a row of public.t goes",
     ),
-    "inheritance": (T + "CREATE TABLE u () INHERITS (t)", CHANGE, "C130 public.t"),
+    "partition key below": (
+        "CREATE TABLE t (id integer NOT NULL, a integer NOT NULL, UNIQUE (id, a)) PARTITION BY RANGE (id);"
+        "CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30) PARTITION BY LIST (a)",
+        CHANGE,
+        "C131 a says to which partition a row of public.t goes",
+    ),
+    "index on partitions": (
+        PARTITIONED + "CREATE INDEX t_a ON t (a)",
+        CHANGE,
+        "C131 index t_n would have to be built on",
+    ),
+    "index of partitions": (
+        PARTITIONED,
+        "- create_index: {table: t, name: i, columns: [a]}",
+        "C131 index i would have to be built on partitioned table public.t",
+    ),
+    "index of one partition": (
+        PARTITIONED + "CREATE INDEX i ON t2 (a)",
+        CHANGE,
+        "C131 partition public.t2 of public.t has index public.i",
+    ),
+    "rule of one partition": (
+        PARTITIONED + "CREATE RULE r AS ON UPDATE TO t2 DO ALSO NOTHING",
+        CHANGE,
+        "C131 partition public.t2 of public.t has rule r",
+    ),
+    "view of one partition": (
+        PARTITIONED + "CREATE VIEW v AS SELECT a FROM t2",
+        CHANGE,
+        "C131 partition public.t2 of public.t has rule _",
+    ),
+    "trigger of one partition": (
+        PARTITIONED + FUNCTION.format("") + "CREATE TRIGGER g BEFORE UPDATE ON t2 FOR EACH ROW EXECUTE FUNCTION f()",
+        CHANGE,
+        "C131 partition public.t2 of public.t has trigger g",
+    ),
+    "unlogged partition": (
+        PARTITIONED + "CREATE UNLOGGED TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30)",
+        CHANGE,
+        "C131 partition public.t3 of public.t is unlogged",
+    ),
+    "row security of one partition": (
+        PARTITIONED + "ALTER TABLE t2 ENABLE ROW LEVEL SECURITY",
+        CHANGE,
+        "C131 partition public.t2 of public.t has row-level",
+    ),
+    "foreign partition": (
+        PARTITIONED
+        + "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w; ALTER TABLE t DROP CONSTRAINT t_pkey;"
+        "CREATE FOREIGN TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30) SERVER far",
+        CHANGE,
+        "C131 partition public.t3 of public.t is a foreign table",
+    ),
+    "published partition without replica identity": (
+        PARTITIONED + "ALTER TABLE t2 REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE t2",
+        CHANGE,
+        "C131 partition public.t2 of public.t is published without a replica identity",
+    ),
+    "kept values of partitions": (
+        PARTITIONED,
+        "- set_not_null: {table: t, column: a, fill: 0}",
+        "C131 what a fill overwrites in a is not kept for",
+    ),
+    "down of a column that may be NULL": (
+        PARTITIONED,
+        "- drop_column: {table: t, column: a, down: id}",
+        "C131 a row of public.t that moves to another partition",
+    ),
+    "inheritance": (T + "CREATE TABLE u () INHERITS (t)", CHANGE, "C130 public.t takes part in inheritance"),
     "view itself": ("CREATE VIEW t AS SELECT 1 AS id, 2 AS a", CHANGE, "C202 public.t is a view"),
     "unlogged": (T.replace("CREATE", "CREATE UNLOGGED"), CHANGE, "C204 public.t is temporary or unlogged"),
     "no key": (

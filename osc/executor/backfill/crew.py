@@ -6,17 +6,20 @@ import math
 from dataclasses import dataclass, field
 
 import anyio
+import psycopg
 
 from osc.executor.backfill import slicing
 from osc.executor.backfill.bloat import BloatGuard
 from osc.executor.backfill.lane import Lane, Rewritten, SliceTaken
 from osc.executor.backfill.lanes import Lanes
+from osc.executor.backfill.leaves import LeavesChanged, is_leaf, on
 from osc.executor.backfill.meter import Meter
 from osc.executor.backfill.pace import AUTO, Pace
 from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import prepare
 from osc.executor.backfill.skipped import revisit_all
 from osc.executor.backfill.waves import FIRST_BATCHES, Heap, Waves, count
+from osc.executor.handlers.transaction import explain
 from osc.executor.keeping import beside, single
 from osc.executor.lead import Lead
 from osc.executor.throttle.throttle import Throttle
@@ -43,7 +46,8 @@ def lane_of(
     def units(rows: int) -> int:
         return max(1, round(rows / per_unit))
 
-    size, waves = (before.size, before.waves) if before else (None, None)
+    like_before = before is not None and before.by_blocks == ((walk or piece.walk) == "blocks")
+    size, waves = (before.size, before.waves) if before and like_before else (None, None)
     size = size or Servo(
         pace.batch_target_ms, units(settings.batch_rows_first), settings.batch_rows_min, units(settings.batch_rows_max)
     )
@@ -71,7 +75,6 @@ class Crew:
     step: FillStep
     row: StepRow
     pace: Pace
-    heap: Heap
     meter: Meter
     throttle: Throttle = field(init=False)
     lanes: Lanes = field(init=False)
@@ -83,7 +86,10 @@ class Crew:
     _asked_s: float = -math.inf
     _left: int = 0
     """Rows that were locked when their windows were visited again, since somebody came on."""
-    _is_rewritten: bool = False
+    _heaps: dict[int | None, Heap] = field(default_factory=dict)
+    """How the table, or each leaf of it, lies in its heap."""
+    _over: Rewritten | LeavesChanged | None = None
+    """Why the walk cannot go on as it was begun."""
 
     def __post_init__(self) -> None:
         self.throttle = Throttle(self.lead, self.step, self.row, self.pace)
@@ -92,7 +98,7 @@ class Crew:
     async def work(self) -> None:
         """Return when every slice is walked to its end and nothing that was skipped is left.
 
-        Raises Rewritten, with no lane at work any more, if the table has got another file.
+        Raises Rewritten or LeavesChanged, with no lane at work any more, if the table or a leaf is not what it was.
         """
         async with self.throttle.watching(), beside(BloatGuard(self.lead, self.step, self.pace).watch):
             try:
@@ -100,14 +106,14 @@ class Crew:
                     group.start_soon(self._foreman, group)
             except BaseExceptionGroup as errors:
                 raise single(errors) from None
-        if self._is_rewritten:
-            raise Rewritten
+        if self._over is not None:
+            raise self._over
         await self._waiting_for(None)
 
     async def _foreman(self, group: anyio.abc.TaskGroup) -> None:
         """Keep as many lanes at work as are wanted, until nothing is left to do."""
         running: dict[int, anyio.Event] = {}
-        while not self._is_rewritten:
+        while self._over is None:
             running = {number: done for number, done in running.items() if not done.is_set()}
             if await self._is_done():
                 return  # lanes that still run find nothing more to claim
@@ -148,16 +154,28 @@ class Crew:
                 await prepare(self.lead, self.step, conn)
                 lane: Lane | None = None
                 while piece is not None:
-                    lane = lane_of(self.lead, self.step, piece, conn, self.pace, self.heap, before=lane)
+                    step, heap = await self._ground(piece)
+                    lane = lane_of(self.lead, step, piece, conn, self.pace, heap, before=lane)
                     await self._walk(number, lane)
                     piece = await self._claim() if self._is_wanted(number) else None
+            except LeavesChanged as changed:  # the leaf of a slice that was claimed is gone, and the slice goes with it
+                self._over = changed
             finally:
                 await close(conn)
         finally:
             done.set()
 
+    async def _ground(self, piece: Slice) -> tuple[FillStep, Heap]:
+        """Return the step where the slice lies, and the heap there; raise LeavesChanged if that is no leaf any more."""
+        step = await on(self.lead, self.step, piece.leaf)
+        if step is None:
+            raise LeavesChanged
+        if piece.leaf not in self._heaps:
+            self._heaps[piece.leaf] = await slicing.look(self.lead, step)
+        return step, self._heaps[piece.leaf]
+
     def _is_wanted(self, number: int) -> bool:
-        return number < self.lanes.wanted and not self._is_rewritten
+        return number < self.lanes.wanted and self._over is None
 
     async def _claim(self) -> Slice | None:
         lead = self.lead
@@ -181,8 +199,12 @@ class Crew:
                 await self._wait_for_rows(left)
         except SliceTaken:
             await self.lead.may_go_on()  # by a rival, who has the lead now, or by another process of the same
-        except Rewritten:
-            self._is_rewritten = True
+        except (Rewritten, LeavesChanged) as changed:
+            self._over = changed
+        except psycopg.errors.UndefinedTable as error:
+            if await is_leaf(self.lead, lane.step, piece.leaf):
+                raise explain(self.step.title, error) from error
+            self._over = LeavesChanged()
         finally:
             self._mine.discard(piece.slice)
             self.meter.end(lane)
@@ -249,9 +271,11 @@ class Crew:
         )
 
 
-async def crew_for(lead: Lead, step: FillStep, row: StepRow) -> Crew:
-    """Return a crew for the slices of a step, which are made if there are none."""
+async def crew_for(lead: Lead, step: FillStep, row: StepRow, *, leads: bool = True) -> Crew:
+    """Return a crew for the slices of a step; who leads makes those that are missing."""
     pace = await Pace(lead).read()
-    heap = await slicing.look(lead, step)
-    pieces = await slicing.cut(lead, step, pace, heap)
-    return Crew(lead, step, row, pace, heap, Meter(lead, step, seen=sum(one.rows_seen for one in pieces)))
+    if leads:
+        pieces = await slicing.cut_all(lead, step, pace)
+    else:
+        pieces = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
+    return Crew(lead, step, row, pace, Meter(lead, step, seen=sum(one.rows_seen for one in pieces)))

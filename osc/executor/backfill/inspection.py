@@ -10,41 +10,20 @@ import anyio
 import psycopg
 
 from osc.executor.backfill import slicing
+from osc.executor.backfill.leaves import is_leaf, leaves_of, on
+from osc.executor.backfill.looking import Look, Verdict
 from osc.executor.backfill.pace import AUTO, Pace
 from osc.executor.backfill.session import WALK_THE_KEY
-from osc.executor.backfill.statements import Row, fetch_all, fetch_one, is_poison
 from osc.executor.keeping import single
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
-from osc.pg.outcome import sqlstate_of
-from osc.pg.session import Connection, close, run, set_timeouts, within
+from osc.pg.session import Connection, close, run, set_timeouts
 from osc.program import VerifyStep
 from osc.state import verifications
-from osc.state.slices import Key
 from osc.state.verifications import Range
 
-ROWS_PER_BLOCK = 50
-"""Of a table without a key, which is looked at by blocks: about as many rows a page as of others."""
 LANES_AUTO = 2
 """Of ``parallel: auto``: reading disturbs nobody but who reads from the same disk."""
-
-
-@dataclass
-class Verdict:
-    """What a pass found: rows looked at, rows out of step, keys of some, and the pages that hold them."""
-
-    rows: int = 0
-    mismatches: int = 0
-    sample: list[Key] = field(default_factory=list)
-    pages: list[tuple[Key | None, Key | None, int]] = field(default_factory=list)
-    """(lo, hi, rows) of each page with a mismatch, first exclusive, last inclusive."""
-
-
-async def ask(lead: Lead, conn: Connection, sql: str, params: list[object]) -> Row | None:
-    """Execute a query of verification, whose pages may take longer than others."""
-    return await within(
-        conn, lead.settings.query_deadline_s + lead.settings.reply_grace_s, fetch_one(conn, sql, params)
-    )
 
 
 async def inspect(lead: Lead, step: VerifyStep) -> Verdict:
@@ -57,17 +36,20 @@ async def inspect(lead: Lead, step: VerifyStep) -> Verdict:
         verifications.unfinished(lead.control, lead.number, step.id, digest, fresh_s=lead.settings.verify_fresh_s)
     )
     if found is None:
-        ranges: list[Range] = [(lo, hi, None) for lo, hi in await _cut(lead, step)]
+        ranges = await _cut(lead, step)
         number = await lead.ask(
             verifications.begin(lead.control, lead.number, step.id, lead.epoch, ranges=ranges, digest=digest)
         )
     else:
         number, ranges = found
-    inspection = Inspection(
-        lead, step, number, deque((n, one[0], one[1]) for n, one in enumerate(ranges) if one[2] is None)
-    )
-    inspection.verdict.rows = sum(one[2] or 0 for one in ranges)
-    verdict = await inspection.take()
+    inspection = Inspection(lead, step, number)
+    inspection.verdict.rows = sum(one.rows or 0 for one in ranges)
+    await inspection.take(list(enumerate(ranges)))
+    while new := await _cut_new(lead, step, ranges):
+        await lead.ask(verifications.add_ranges(lead.control, number, new))
+        ranges = [*ranges, *new]
+        await inspection.take(list(enumerate(ranges))[-len(new) :])
+    verdict = inspection.verdict
     await failpoint("verify.before")
     await lead.ask(
         verifications.finish(
@@ -78,11 +60,30 @@ async def inspect(lead: Lead, step: VerifyStep) -> Verdict:
     return verdict
 
 
-async def _cut(lead: Lead, step: VerifyStep) -> list[tuple[Key | None, Key | None]]:
+async def _cut(lead: Lead, step: VerifyStep) -> list[Range]:
     """Return the ranges of a pass; their ends are open, for every row is looked at."""
     if not step.ranged:
-        return [(None, None)]
-    return await slicing.ranges(lead, step, await slicing.look(lead, step))
+        return [Range(None, None)]
+    if step.leaf is None:
+        return [Range(lo, hi) for lo, hi in await slicing.ranges(lead, step, await slicing.look(lead, step))]
+    return await _cut_new(lead, step, [])
+
+
+async def _cut_new(lead: Lead, step: VerifyStep, ranges: list[Range]) -> list[Range]:
+    """Return ranges of the leaves of which there are none yet (F72)."""
+    if step.leaf is None:
+        return []
+    known, new = {one.leaf for one in ranges}, []
+    for leaf in await leaves_of(lead, step.table):
+        if leaf.oid in known:
+            continue
+        here = step.on(leaf.name)
+        try:
+            bounds = await slicing.ranges(lead, here, await slicing.look(lead, here))
+        except psycopg.errors.UndefinedTable:  # gone, or called otherwise: whoever looks at a range sees which
+            bounds = [(None, None)]
+        new += [Range(lo, hi, leaf=leaf.oid) for lo, hi in bounds]
+    return new
 
 
 @dataclass
@@ -92,12 +93,15 @@ class Inspection:
     lead: Lead
     step: VerifyStep
     number: int
-    left: deque[tuple[int, Key | None, Key | None]]
     verdict: Verdict = field(default_factory=Verdict)
+    left: deque[tuple[int, Range]] = field(default_factory=deque)
+    _running: list[Verdict] = field(default_factory=list)
+    """Of the ranges that lanes look at now."""
     _told_s: float = 0.0
 
-    async def take(self) -> Verdict:
-        """Look at every range, in as many lanes as the fill has."""
+    async def take(self, ranges: list[tuple[int, Range]]) -> None:
+        """Look at those of the numbered ranges that were not seen to be clean, in as many lanes as the fill has."""
+        self.left.extend((n, one) for n, one in ranges if one.rows is None)
         lanes = (await Pace(self.lead).read()).lanes
         self._told_s = self.lead.clock.monotonic()
         try:
@@ -106,17 +110,16 @@ class Inspection:
                     group.start_soon(self._lane)
         except BaseExceptionGroup as errors:
             raise single(errors) from None
-        return self.verdict
 
     async def _lane(self) -> None:
         conn = await self.lead.worker("verify")
         try:
             await self._prepare(conn)
             while self.left:
-                n, lo, hi = self.left.popleft()
-                rows, mismatches = await self._range(conn, lo, hi)
-                if not mismatches and self.step.ranged:
-                    await self.lead.ask(verifications.note_range(self.lead.control, self.number, n, rows))
+                n, one = self.left.popleft()
+                found = await self._range(conn, one)
+                if not found.mismatches and self.step.ranged:
+                    await self.lead.ask(verifications.note_range(self.lead.control, self.number, n, found.rows))
         finally:
             await close(conn)
 
@@ -128,69 +131,32 @@ class Inspection:
         )
         await run(conn, WALK_THE_KEY, deadline_s=settings.query_deadline_s)
 
-    async def _range(self, conn: Connection, lo: Key | None, hi: Key | None) -> tuple[int, int]:
-        """Look at one range page by page; return its rows and how many of them are out of step."""
-        settings, step = self.lead.settings, self.step
-        most = settings.verify_rows if step.key else max(1, settings.verify_rows // ROWS_PER_BLOCK)
-        found, limit, ended = Verdict(), most, False
-        while not ended:
-            await self.lead.may_go_on()
+    async def _range(self, conn: Connection, one: Range) -> Verdict:
+        """Look at one range; a leaf that is gone has no rows, and one that is called otherwise now is looked at anew."""
+        while (step := await on(self.lead, self.step, one.leaf)) is not None:
+            look = Look(self.lead, step, conn, one, self._tell)
+            self._running.append(look.found)
             try:
-                page = await ask(self.lead, conn, step.count, [lo, limit, *self._up_to(hi)])
-            except psycopg.Error as error:
-                if sqlstate_of(error) == "57014" and limit > 1:
-                    limit = max(1, limit // 4)
-                    continue
-                if not is_poison(error):
+                await look.take()
+            except psycopg.errors.UndefinedTable:
+                if await is_leaf(self.lead, step, one.leaf):
                     raise
-                lo, limit, ended = await self._around_poison(conn, found, lo, hi, limit)
-                continue
-            assert page is not None
-            rows, mismatches, last = int(page[0]), int(page[1]), page[2]
-            if mismatches:
-                await self._sample(conn, lo, hi, limit)
-                self.verdict.pages.append((lo, hi if last is None else last, rows))
-            self._count(found, rows, mismatches)
-            ended = last is None or bool(step.key and rows < limit)
-            lo, limit = last, min(most, limit * 2)
-        return found.rows, found.mismatches
-
-    def _up_to(self, hi: Key | None) -> list[Key | None]:
-        return [hi] if self.step.ranged else []
-
-    def _count(self, found: Verdict, rows: int, mismatches: int) -> None:
-        for one in (found, self.verdict):
-            one.rows += rows
-            one.mismatches += mismatches
-        if self.lead.clock.monotonic() - self._told_s >= 1.0:
-            self._told_s = self.lead.clock.monotonic()
-            self._tell()
+            else:
+                self.verdict.add(look.found, self.lead.settings.sample_keys_max)
+                return look.found
+            finally:
+                self._running.remove(look.found)
+        return Verdict()
 
     def _tell(self) -> None:
-        lead, step, verdict = self.lead, self.step, self.verdict
+        """Tell once a second how many rows were looked at."""
+        lead, step = self.lead, self.step
+        if lead.clock.monotonic() - self._told_s < 1.0:
+            return
+        self._told_s = lead.clock.monotonic()
+        found = (self.verdict, *self._running)
+        rows = sum(one.rows for one in found)
         table = lead.program.phase(step.phase).expects.table(step.table)
-        total = max(table.rows_estimate if table else 0, verdict.rows) or None
-        lead.report("progress", f"{step.table}: {verdict.rows} rows verified", step=step.id, done=verdict.rows, total=total,
-                    facts={"mismatches": verdict.mismatches})  # fmt: skip
-
-    async def _around_poison(
-        self, conn: Connection, found: Verdict, lo: Key | None, hi: Key | None, limit: int
-    ) -> tuple[Key | None, int, bool]:
-        """An expression raised on this page: take a smaller one, or count the one row left as out of step and step over it."""
-        if limit > 1:
-            return lo, max(1, limit // 8), False
-        row = await ask(self.lead, conn, self.step.next_key, [lo, *self._up_to(hi)])
-        if row is None:
-            return lo, limit, True
-        self._count(found, 1, 1)
-        self.verdict.pages.append((lo if not self.step.key else row[0], row[0], 1))
-        if len(self.verdict.sample) < self.lead.settings.sample_keys_max:
-            self.verdict.sample.append(list(row[0]))
-        return row[0], limit, False
-
-    async def _sample(self, conn: Connection, lo: Key | None, hi: Key | None, limit: int) -> None:
-        room = self.lead.settings.sample_keys_max - len(self.verdict.sample)
-        if room > 0:
-            params = [lo, limit, *self._up_to(hi), room]
-            rows = await within(conn, self.lead.settings.query_deadline_s, fetch_all(conn, self.step.sample, params))
-            self.verdict.sample += [list(row[0]) for row in rows]
+        total = max(table.rows_estimate if table else 0, rows) or None
+        lead.report("progress", f"{step.table}: {rows} rows verified", step=step.id, done=rows, total=total,
+                    facts={"mismatches": sum(one.mismatches for one in found)})  # fmt: skip

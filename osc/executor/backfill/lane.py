@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from osc.errors import Conflict, LeaseLost, StepFailed
+from osc.executor.backfill.leaves import LeavesChanged, is_leaf
 from osc.executor.backfill.servo import PANIC, Servo
 from osc.executor.backfill.statements import Row, fetch_one, is_poison
 from osc.executor.backfill.waves import WINDOWS, Waves
@@ -40,7 +41,11 @@ class SliceTaken(LeaseLost):
 
 
 class Rewritten(Exception):
-    """The table has another file than the one the slice's blocks are in."""
+    """The table, or its leaf of that oid, has another file than the one the slice's blocks are in."""
+
+    def __init__(self, leaf: int | None = None) -> None:
+        super().__init__(leaf)
+        self.leaf = leaf
 
 
 @dataclass
@@ -277,6 +282,8 @@ class Lane:
 
     async def _missed_wave(self, error: psycopg.Error) -> None:
         """Leave a share to the end of its window, which waits, skips and bisects as ever."""
+        if self._may_be_gone(error):
+            raise error
         outcome = classify(error, during="transaction")
         if outcome is Outcome.LOCK_NOT_AVAILABLE:
             return
@@ -294,6 +301,8 @@ class Lane:
         self._give_round_up()
 
     async def _missed(self, error: psycopg.Error, *, skipping: bool, window: Window) -> tuple[bool, int]:
+        if self._may_be_gone(error):
+            raise error
         outcome = classify(error, during="transaction")
         if outcome is not Outcome.LOCK_NOT_AVAILABLE or window.waves == 1:
             self._give_round_up()
@@ -345,8 +354,10 @@ class Lane:
             self._give_round_up()
             return False, 0
         await self.lead.may_go_on()  # stays while paused
+        if not await is_leaf(self.lead, self.step, self.slice.leaf):
+            raise LeavesChanged
         if self.by_blocks and await self._asked(f"SELECT {pages.filenode(self.step.table)}::bigint") != now.filenode:
-            raise Rewritten
+            raise Rewritten(self.slice.leaf)
         if not await self._asked(f"SELECT {self.step.guard}"):
             raise Conflict(
                 f"the sync trigger of {self.step.table} is missing, disabled or changed, or another trigger would fire for "
@@ -354,6 +365,9 @@ class Lane:
                 hint=f"put the triggers back as they were and osc advance {self.lead.change.id}, or roll back",
             )
         return False, 0
+
+    def _may_be_gone(self, error: psycopg.Error) -> bool:
+        return self.step.root is not None and isinstance(error, psycopg.errors.UndefinedTable)
 
     async def _asked(self, sql: str) -> Any:
         row = await self.lead.ask(fetch_one(self.lead.control, sql, []))

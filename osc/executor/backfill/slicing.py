@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import psycopg
+
+from osc.executor.backfill.leaves import is_leaf, leaves_of
 from osc.executor.backfill.pace import AUTO, LANES_AUTO_MAX, Pace
 from osc.executor.backfill.statements import fetch_all, fetch_one
 from osc.executor.backfill.waves import Heap
@@ -66,13 +69,30 @@ def walk_for(step: FillStep, heap: Heap, asked: str) -> str:
     return "keyset" if step.key and heap.follows_the_key else "blocks"
 
 
-async def cut(lead: Lead, step: FillStep, pace: Pace, heap: Heap) -> list[Slice]:
-    """Return the slices, made at the first time with the end that is fixed now that the triggers are live (S21)."""
+async def cut_all(lead: Lead, step: FillStep, pace: Pace) -> list[Slice]:
+    """Return the slices of the table or of all its leaves; what has none yet is cut, and those of leaves that went are dropped."""
     found = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
-    if found:
-        return found
+    if step.leaf is None:
+        return found or await cut(lead, step, pace, await look(lead, step))
+    leaves, cut_before = await leaves_of(lead, step.table), {one.leaf for one in found}
+    gone = [one for one in cut_before if one is not None and one not in {leaf.oid for leaf in leaves}]
+    if gone:
+        lead.report("note", f"{len(gone)} partitions of {step.table} are gone, and need no fill", step=step.id)
+        await begin_anew(lead, step, gone)
+    for leaf in (one for one in leaves if one.oid not in cut_before):
+        here = step.on(leaf.name)
+        try:
+            found += await cut(lead, here, pace, await look(lead, here), leaf.oid)
+        except psycopg.errors.UndefinedTable:
+            if await is_leaf(lead, here, leaf.oid):
+                raise
+    return [one for one in found if one.leaf not in gone]
+
+
+async def cut(lead: Lead, step: FillStep, pace: Pace, heap: Heap, leaf: int | None = None) -> list[Slice]:
+    """Return new slices of a table or a leaf, with the end that is fixed now that the triggers are live (S21)."""
     if not step.end and step.key:
-        return await lead.ask(slices.create(lead.control, lead.number, step.id, [(None, None)], lead.epoch))
+        return await lead.ask(slices.create(lead.control, lead.number, step.id, [(None, None)], lead.epoch, leaf=leaf))
     walk = walk_for(step, heap, pace.walk)
     end = await within(lead.control, lead.settings.query_deadline_s, fetch_one(lead.control, step.walk(walk).end, []))
     if end is None:
@@ -81,7 +101,9 @@ async def cut(lead: Lead, step: FillStep, pace: Pace, heap: Heap) -> list[Slice]
     inner = await _edges(lead, step, heap, walk, end[0], pace.lanes)
     edges: list[Key | None] = [None, *inner, list(end[0])]
     bounds = list(pairwise(edges))
-    return await lead.ask(slices.create(lead.control, lead.number, step.id, bounds, lead.epoch, filenode=filenode))
+    return await lead.ask(
+        slices.create(lead.control, lead.number, step.id, bounds, lead.epoch, filenode=filenode, leaf=leaf)
+    )
 
 
 def slices_for(blocks: int, lanes: int | str, blocks_min: int) -> int:
@@ -125,6 +147,6 @@ async def _sampled(lead: Lead, step: FillStep | VerifyStep, blocks: int, n: int)
     return [list(row[0]) for row in rows]
 
 
-async def begin_anew(lead: Lead, step: FillStep) -> None:
-    """Forget the walk: somebody gave the table another file, and positions in the old one mean nothing any more."""
-    await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch))
+async def begin_anew(lead: Lead, step: FillStep, leaves: Sequence[int] | None = None) -> None:
+    """Forget the walk, or that of some leaves: somebody gave them another file, where positions mean something else."""
+    await lead.ask(slices.drop(lead.control, lead.number, step.id, lead.epoch, leaves=leaves))

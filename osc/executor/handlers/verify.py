@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import psycopg
 
 from osc.errors import Refused
 from osc.executor.backfill import slicing
-from osc.executor.backfill.inspection import Verdict, ask, inspect
+from osc.executor.backfill.inspection import inspect
 from osc.executor.backfill.lane import Lane, Rewritten
-from osc.executor.backfill.pace import Pace
+from osc.executor.backfill.leaves import LeavesChanged, is_leaf, on
+from osc.executor.backfill.looking import Page, Verdict, ask
 from osc.executor.backfill.session import prepare
 from osc.executor.backfill.skipped import fill_around
 from osc.executor.backfill.statements import is_busy, is_poison
-from osc.executor.handlers.fill import claimed_lane
+from osc.executor.handlers.fill import lane_at
 from osc.executor.lead import Lead
-from osc.pg.session import close
+from osc.pg.session import Connection, close
 from osc.program import FillStep, VerifyStep
-from osc.state import journal, slices, verifications
+from osc.state import journal, verifications
 from osc.state.journal import StepRow
-from osc.state.slices import Key, Slice
+from osc.state.slices import Key
 
 
 async def do(lead: Lead, step: VerifyStep, row: StepRow) -> None:
@@ -32,12 +35,17 @@ async def do(lead: Lead, step: VerifyStep, row: StepRow) -> None:
         verdict = await inspect(lead, going_on)
         await lead.ask(verifications.outdate(lead.control, lead.number, step.id))
         return await _judge(lead, step, row, verdict)
+    await _judge(lead, step, row, await settle(lead, step))
+
+
+async def settle(lead: Lead, step: VerifyStep) -> Verdict:
+    """Return the verdict of a pass behind which no row was left that the fill of the table could still fill."""
     verdict = await inspect(lead, step)
     for _ in range(lead.settings.verify_rounds_max):
         if not verdict.mismatches or not await _send_back(lead, step, verdict):
             break
         verdict = await inspect(lead, step)
-    await _judge(lead, step, row, verdict)
+    return verdict
 
 
 async def _judge(lead: Lead, step: VerifyStep, row: StepRow, verdict: Verdict) -> None:
@@ -67,35 +75,40 @@ async def _send_back(lead: Lead, step: VerifyStep, verdict: Verdict) -> bool:
     conn = await lead.worker("fill")
     try:
         await prepare(lead, fill, conn)
-        lane = await claimed_lane(
-            lead, fill, conn, await _any_slice(lead, fill), walk="keyset" if step.key else "blocks"
-        )
-        return lane is not None and await _fill_pages(step, lane, verdict)
-    except Rewritten:  # the places that were found are no more; the next pass finds others
-        await slicing.begin_anew(lead, fill)
-        return True
+        filled = [await _fill_pages(lead, step, fill, conn, pages) for pages in _by_leaf(verdict.pages)]
+        return any(filled)
     finally:
         await close(conn)
 
 
-async def _any_slice(lead: Lead, fill: FillStep) -> Slice:
-    """Return a slice whose row can be the fence of what is sent back; one is made where the fill needed none."""
-    pieces = await lead.ask(slices.of_step(lead.control, lead.number, fill.id))
-    if not pieces and not fill.key:
-        pieces = await slicing.cut(lead, fill, await Pace(lead).read(), await slicing.look(lead, fill))
-    if not pieces:
-        pieces = await lead.ask(slices.create(lead.control, lead.number, fill.id, [(None, None)], lead.epoch))
-    return pieces[0]
+def _by_leaf(pages: Sequence[Page]) -> Iterator[list[Page]]:
+    """Yield the pages of each leaf; those of a table without any are all of one."""
+    for leaf in dict.fromkeys(page.leaf for page in pages):
+        yield [page for page in pages if page.leaf == leaf]
 
 
-async def _fill_pages(step: VerifyStep, lane: Lane, verdict: Verdict) -> bool:
+async def _fill_pages(lead: Lead, step: VerifyStep, fill: FillStep, conn: Connection, pages: list[Page]) -> bool:
     """Return whether rows were filled; a page that cannot be filled now is left to the next verdict."""
-    for lo, hi, rows in verdict.pages:
-        try:
-            await _fill_page(step, lane, lo, hi, rows)
-        except psycopg.Error as error:
-            if not is_poison(error) and not is_busy(error):
-                raise
+    leaf = pages[0].leaf
+    here, lane = await on(lead, step, leaf), await lane_at(lead, fill, conn, leaf)
+    if here is None or lane is None:
+        return False
+    try:
+        for page in pages:
+            try:
+                await _fill_page(here, lane, page.lo, page.hi, page.rows)
+            except psycopg.Error as error:
+                if not is_poison(error) and not is_busy(error):
+                    raise
+    except Rewritten:  # the places that were found are no more; the next pass finds others
+        await slicing.begin_anew(lead, fill, None if leaf is None else [leaf])
+        return True
+    except LeavesChanged:
+        return True
+    except psycopg.errors.UndefinedTable:
+        if await is_leaf(lead, lane.step, leaf):
+            raise
+        return True
     return lane.filled > 0
 
 
