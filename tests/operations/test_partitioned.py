@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from osc.errors import Refused
+from osc.errors import Conflict, Drift, Refused
 from osc.executor.backfill.inspection import Inspection
 from osc.executor.backfill.lane import Lane
+from osc.pg.lock_limits import limits
 from osc.program import Phase
+from tests.operations.lab import QUICK
+from tests.sync.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from osc.executor.lead import Lead
+    from tests.fixtures.postgres import Connect
     from tests.operations.lab import Lab
 
-pytestmark = pytest.mark.both_versions
+pytestmark = pytest.mark.either_version
 
 KEY = "PRIMARY KEY (id, kind)"
 TABLE = """
@@ -40,6 +44,7 @@ CREATE TABLE t4 (LIKE t INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
 INSERT INTO t4 (id, kind, s) SELECT i, 'odd', i::text FROM generate_series(300, 399) AS i;
 ALTER TABLE t ATTACH PARTITION t4 FOR VALUES FROM (300) TO (400)
 """
+FURTHER = "INSERT INTO t (id, kind, s) SELECT i, 'odd', i::text FROM generate_series(300, 399) AS i"
 WAYS = {
     "along the key": (KEYED, "backfill: {walk: keyset}"),
     "through the blocks": (KEYED, "backfill: {walk: blocks}"),
@@ -106,8 +111,7 @@ def test_all_the_way_back(lab: Lab, phase: Phase) -> None:
 MEANWHILE = {
     "attached": (ATTACH, 400),
     "made": (
-        "CREATE TABLE t4 PARTITION OF t FOR VALUES FROM (300) TO (400); INSERT INTO t (id, kind, s) SELECT i, 'odd', i::text "
-        "FROM generate_series(300, 399) AS i",
+        f"CREATE TABLE t4 PARTITION OF t FOR VALUES FROM (300) TO (400); {FURTHER}",
         400,
     ),
     "detached": ("ALTER TABLE t DETACH PARTITION t3", 200),
@@ -150,3 +154,94 @@ def test_a_partition_attached_behind_the_backfill_is_filled_before_the_switch(la
     lab.apply(Phase.SWITCH)
     assert lab.value(OUT_OF_STEP) == 0
     lab.finish()
+
+
+@pytest.mark.usefixtures("way")
+def test_rows_that_cannot_be_filled_are_named_whatever_leaf_they_lie_in(lab: Lab) -> None:
+    lab.run("UPDATE t SET s = 'x' WHERE id IN (5, 150, 250)")
+    with pytest.raises(Refused, match=r"3 rows of public.t cannot be filled") as refused:
+        lab.apply(Phase.BACKFILL)
+    assert len({tuple(key) for key in refused.value.facts["keys"]}) == 3
+    assert lab.value("SELECT count(*) FROM t WHERE n IS NULL") == 3
+    lab.run("UPDATE t SET s = '5' WHERE id = 5; DELETE FROM t WHERE id = 150")
+    with pytest.raises(Refused, match=r"1 rows of public.t cannot be filled"):
+        lab.apply(Phase.BACKFILL)
+    lab.run("ALTER TABLE t DETACH PARTITION t3")
+    lab.apply(Phase.BACKFILL)
+    assert lab.value(OUT_OF_STEP) == 0
+
+
+@pytest.mark.usefixtures("way")
+def test_a_partition_that_comes_with_a_trigger_of_its_own_is_drift(lab: Lab) -> None:
+    lab.apply(Phase.BACKFILL)
+    lab.run(ATTACH)
+    lab.run(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.n := 0; RETURN NEW; END$$;"
+        "CREATE TRIGGER g BEFORE UPDATE ON t4 FOR EACH ROW EXECUTE FUNCTION f()"
+    )
+    with pytest.raises(Drift, match=r"partition public.t4: expected nothing of its own, found has trigger g"):
+        lab.apply(Phase.SWITCH)
+    lab.run("DROP TRIGGER g ON t4")
+    lab.finish()
+
+
+@pytest.mark.usefixtures("way")
+def test_a_trigger_switched_off_on_one_partition_stops_the_fill(lab: Lab, meanwhile: Callable[..., None]) -> None:
+    meanwhile("ALTER TABLE t3 DISABLE TRIGGER ALL")
+    with pytest.raises(Conflict, match=r"the sync trigger of public.t3 is missing, disabled or changed"):
+        lab.apply(Phase.BACKFILL)
+    lab.run("SELECT 1")
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+@pytest.mark.usefixtures("way")
+def test_a_row_that_moves_to_another_partition_loses_nothing_of_either_version(lab: Lab, isolation: str) -> None:
+    lab.apply(Phase.DUAL_WRITE)
+    begin = f"BEGIN ISOLATION LEVEL {isolation};"
+    lab.run("UPDATE t SET s = NULL WHERE id = 9; INSERT INTO t (id, kind, n) VALUES (10, 'new', 1010)")
+    for statement, s, n in (
+        ("UPDATE t SET id = id + 900 WHERE id = 1", "1", 1),  # OLD or NEW, neither column
+        ("UPDATE t SET id = id + 900, s = '22' WHERE id = 2", "22", 22),
+        ("UPDATE t SET id = id + 900, n = 33 WHERE id = 3", "33", 33),
+        ("UPDATE t SET id = id + 900, s = '004' WHERE id = 4", "004", 4),  # n::text is not s
+        ("UPDATE t SET id = id + 900, s = NULL, n = NULL WHERE id = 5", None, None),
+        ("UPDATE t SET id = id + 900 WHERE id = 9", None, None),
+        ("UPDATE t SET id = id + 900 WHERE id = 10 AND kind = 'new'", "1010", 1010),
+        ("UPDATE t SET kind = 'odd' WHERE id = 110", "110", 110),  # one level below
+    ):
+        lab.run(begin + statement + "; COMMIT")
+        found = statement.rsplit("id = ", 1)[1].split(" ", 1)[0]
+        moved = int(found) + (0 if "kind = 'odd'" in statement else 900)
+        assert lab.rows(f"SELECT s, n FROM t WHERE id = {moved}") == [(s, n)], statement
+    lab.apply(Phase.BACKFILL)
+    assert lab.value(OUT_OF_STEP) == 0
+    assert lab.value("SELECT s FROM t WHERE id = 904") == "004"
+
+
+@pytest.mark.usefixtures("way")
+def test_a_holder_of_one_partition_is_seen_and_not_queued_behind(lab: Lab, connect: Connect) -> None:
+    lab.apply(Phase.BACKFILL)
+    with connect() as app, ThreadPoolExecutor() as threads:
+        app.autocommit = False
+        app.execute("SELECT FROM t3")
+        app.execute("SELECT pg_sleep(0.2)")  # longer than a long holder is one
+        switching = threads.submit(lab.apply, Phase.SWITCH)
+        try:
+            waiting = "SELECT count(*) FROM osc.step WHERE waiting = 'lock' AND waiting_for::text LIKE '%t3%'"
+            until(lambda: lab.value(waiting) == 1)
+            assert lab.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation <> 0") == 0
+        finally:
+            app.rollback()
+        switching.result(20)
+    assert lab.value("SELECT count(*) FROM t WHERE n IS NULL") == 0
+
+
+@pytest.mark.usefixtures("way")
+def test_the_strong_locks_of_all_partitions_end_within_half_of_deadlock_timeout(lab: Lab) -> None:
+    lab.apply(Phase.EXPAND)
+    steps = [step for step in lab.program().steps() if any(lock.mode.strong for lock in step.locks)]
+    assert steps
+    assert all(lock.leaves for step in steps for lock in step.locks)
+    for step in steps:
+        limit = limits(QUICK, step.locks, attempt=9, deadlock_timeout_ms=1000, autovacuum=False, jitter=1.0)
+        assert limit.statement_timeout_ms <= 500

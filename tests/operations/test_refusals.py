@@ -131,8 +131,8 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "C131 a says to which partition a row of public.t goes",
     ),
     "partition key below": (
-        "CREATE TABLE t (id integer NOT NULL, a integer NOT NULL, UNIQUE (id, a)) PARTITION BY RANGE (id);"
-        "CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30) PARTITION BY LIST (a)",
+        """CREATE TABLE t (id integer NOT NULL, a integer NOT NULL, UNIQUE (id, a)) PARTITION BY RANGE (id);
+        CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30) PARTITION BY LIST (a)""",
         CHANGE,
         "C131 a says to which partition a row of public.t goes",
     ),

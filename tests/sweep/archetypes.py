@@ -9,6 +9,14 @@ CREATE TABLE items (id bigint PRIMARY KEY, qty int NOT NULL CHECK (qty >= 0), no
 CREATE INDEX items_qty_idx ON items (qty);
 INSERT INTO items SELECT n, n % 7, 'note ' || n FROM generate_series(1, 60) AS n
 """
+PARTITIONED = """
+CREATE TABLE items (id bigint PRIMARY KEY, qty int NOT NULL CHECK (qty >= 0), note text) PARTITION BY RANGE (id);
+CREATE TABLE items_low PARTITION OF items FOR VALUES FROM (MINVALUE) TO (31);
+CREATE TABLE items_high PARTITION OF items FOR VALUES FROM (31) TO (MAXVALUE) PARTITION BY HASH (id);
+CREATE TABLE items_high_0 PARTITION OF items_high FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE items_high_1 PARTITION OF items_high FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO items SELECT n, n % 7, 'note ' || n FROM generate_series(1, 60) AS n
+"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,11 @@ ARCHETYPES: dict[str, Archetype] = {
     "volatile_default": Archetype(
         ("add_column",),
         "  - add_column: {table: items, column: tag, type: int, default: {sql: '(random() * 0)::int'}, not_null: true}\n",
+    ),
+    "partitioned": Archetype(
+        ("change_column",),
+        "  - change_column: {table: items, column: qty, to: quantity, type: bigint, up: 'qty::bigint', down: 'quantity::int'}\n",
+        tables=PARTITIONED,
     ),
     "unique_index": Archetype(
         ("create_index",),
