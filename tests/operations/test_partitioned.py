@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from osc.errors import Conflict, Drift, Refused
@@ -12,6 +14,7 @@ from osc.executor.backfill.inspection import Inspection
 from osc.executor.backfill.lane import Lane
 from osc.pg.lock_limits import limits
 from osc.program import Phase
+from osc.verbs.apply import apply
 from tests.operations.lab import QUICK
 from tests.sync.waiting import until
 
@@ -47,7 +50,7 @@ ALTER TABLE t ATTACH PARTITION t4 FOR VALUES FROM (300) TO (400)
 FURTHER = "INSERT INTO t (id, kind, s) SELECT i, 'odd', i::text FROM generate_series(300, 399) AS i"
 WAYS = {
     "along the key": (KEYED, "backfill: {walk: keyset}"),
-    "through the blocks": (KEYED, "backfill: {walk: blocks}"),
+    "through the blocks": (KEYED, "backfill: {walk: blocks, parallel: 3}"),
     "without a key": (KEYLESS, "backfill: {walk: blocks}"),
 }
 OUT_OF_STEP = "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s::integer"
@@ -227,7 +230,7 @@ def test_a_holder_of_one_partition_is_seen_and_not_queued_behind(lab: Lab, conne
         app.execute("SELECT pg_sleep(0.2)")  # longer than a long holder is one
         switching = threads.submit(lab.apply, Phase.SWITCH)
         try:
-            waiting = "SELECT count(*) FROM osc.step WHERE waiting = 'lock' AND waiting_for::text LIKE '%t3%'"
+            waiting = "SELECT count(*) FROM osc.step WHERE waiting = 'lock' AND detail::text LIKE '%t3%'"
             until(lambda: lab.value(waiting) == 1)
             assert lab.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation <> 0") == 0
         finally:
@@ -245,3 +248,18 @@ def test_the_strong_locks_of_all_partitions_end_within_half_of_deadlock_timeout(
     for step in steps:
         limit = limits(QUICK, step.locks, attempt=9, deadlock_timeout_ms=1000, autovacuum=False, jitter=1.0)
         assert limit.statement_timeout_ms <= 500
+
+
+def test_an_index_built_by_hand_in_the_middle_is_drift_that_can_be_accepted(lab: Lab) -> None:
+    lab.run(KEYED)
+    lab.write(CHANGE)
+    lab.apply(Phase.BACKFILL)
+    lab.run("CREATE INDEX t_n ON ONLY t (n)")
+    for leaf in ("t1", "t3", "nothing", "t2"):
+        lab.run(f"CREATE INDEX {leaf}_n ON {leaf} (n); ALTER INDEX t_n ATTACH PARTITION {leaf}_n")
+    with pytest.raises(Drift, match=r"index t_n"):
+        lab.apply(Phase.SWITCH)
+    anyio.run(partial(apply, lab.session, lab.plan, to=Phase.SWITCH, accept_drift=True))
+    lab.finish()
+    assert lab.value("SELECT count(*) FROM t WHERE n IS NULL") == 0
+    assert lab.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_n'::regclass")
