@@ -132,7 +132,10 @@ def assertions(step: Step) -> tuple[Assertion, ...]:
 
 def lock_lines(step: Step) -> list[str]:
     """Return one sentence a lock: mode, table, what of an application waits for it."""
-    return [f"{lock.mode} on {lock.table} blocks {lock.mode.blocks}" for lock in step.locks]
+    leaves = " and all its partitions"
+    return [
+        f"{lock.mode} on {lock.table}{leaves if lock.leaves else ''} blocks {lock.mode.blocks}" for lock in step.locks
+    ]
 
 
 def strongest(step: Step) -> Lock:
