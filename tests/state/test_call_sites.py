@@ -28,6 +28,7 @@ BESIDE = {
     "clear_poison": "counts again when the row is visited",
     "add_filled": "a count for people",
     "finish": "of a slice: the batch before it found nothing more, and would again",
+    "add_ranges": "of a pass, for a partition that came meanwhile: found again by whoever takes it up",
     "note_range": "of a pass: looked at again where it is not noted",
     "let_go": "a slice that nobody let go of is claimed all the same, by its owner or once he is silent",
     "drop_skipped": "of a row that was visited: visited again",
