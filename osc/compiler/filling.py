@@ -12,7 +12,7 @@ from osc.program import FillStep, Phase, VerifyStep, Walk
 from osc.sql import batch, putback, verification, verification_by_blocks
 from osc.sql.keyset import KeyColumn
 from osc.sql.locks import Lock, TableLock
-from osc.sql.pages import CTID, LEAF, ByBlock, ByKey, next_edge
+from osc.sql.pages import CTID, LEAF, ByBlock, ByKey, ByPlace, last_edge, next_edge
 
 
 def steps(pairs: Sequence[TablePairs], phase: Phase) -> Iterator[FillStep | VerifyStep]:
@@ -43,6 +43,8 @@ def _fill(table: TablePairs) -> FillStep:
         end=along.end,
         wave=along.wave,
         next_edge=along.next_edge,
+        last_edge=along.last_edge,
+        close=along.close,
         blocks=None if table.keeps else _by_blocks(table, guard),
         guard=guard,
         triggers=_triggers(table),
@@ -65,9 +67,19 @@ def _by_key(table: TablePairs, guard: str) -> Walk:
         revisit=batch.revisit(page, filled, guard=guard),
         pass_over=batch.pass_over(page, guard=guard),
         end=batch.end(page),
-        wave="" if table.keeps else batch.wave(page, filled, guard=guard),
-        next_edge="" if table.keeps else next_edge(page),
+        **({} if table.keeps else _waves_by_key(table, guard)),
     )
+
+
+def _waves_by_key(table: TablePairs, guard: str) -> dict[str, str]:
+    """Return what goes through windows of keys in waves, by the blocks in which their rows lie: they are read in their order."""
+    filled, page = table.filled(), ByKey(table.walked, table.key, table.root)
+    return {
+        "wave": batch.wave(ByPlace(table.walked, table.key, table.root), filled, guard=guard),
+        "next_edge": next_edge(page),
+        "last_edge": last_edge(page),
+        "close": batch.close(page, filled, guard=guard),
+    }
 
 
 def _by_blocks(table: TablePairs, guard: str) -> Walk:

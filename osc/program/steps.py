@@ -119,7 +119,12 @@ class Walk(Value):
     wave: str = ""
     """Empty where nothing may be filled ahead of the checkpoint."""
     next_edge: str = ""
-    """The position ``$3`` units behind ``$1``, up to ``$2``; empty where positions can be counted."""
+    """The position ``$3`` units behind ``$1``, up to ``$2``, and its place; empty where positions can be counted."""
+    last_edge: str = ""
+    """The place of the last row behind ``$1``, up to ``$2``, and how many there are."""
+    close: str = ""
+    """Along a key: ends a window of ``$3`` rows that waves went through, at ``$2``. Where there is one, waves are cut
+    by places; in programs of earlier versions by keys."""
     unfilled: str = ""
     """Place and key of the rows of a window (``$1`` to ``$2``, both included) that are still to be filled, evaluating nothing."""
 
@@ -143,6 +148,8 @@ class FillStep(_Step):
     end: str
     wave: str = ""
     next_edge: str = ""
+    last_edge: str = ""
+    close: str = ""
     blocks: Walk | None = None
     """The walk through the blocks of the heap; none where a row must be named by its key."""
     guard: str = "true"
@@ -168,7 +175,7 @@ class FillStep(_Step):
             return self.blocks
         return Walk(
             batch=self.batch, skipping=self.skipping, revisit=self.revisit, pass_over=self.pass_over, end=self.end,
-            wave=self.wave, next_edge=self.next_edge, unfilled=self.unfilled,
+            wave=self.wave, next_edge=self.next_edge, last_edge=self.last_edge, close=self.close, unfilled=self.unfilled,
         )  # fmt: skip
 
     def on(self, one: QName) -> FillStep:

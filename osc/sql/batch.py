@@ -37,6 +37,7 @@ __all__ = [
     "NAME_POISON",
     "PLAIN_COLUMNS",
     "Filled",
+    "close",
     "end",
     "end_of_blocks",
     "note_and_move",
@@ -86,6 +87,18 @@ noted AS (
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled,
        coalesce((SELECT rows FROM noted), 0) AS skipped,
        {COST}
+FROM moved"""
+
+
+def close(page: ByKey, filled: Sequence[Filled], *, guard: str = "true") -> str:
+    """Return the batch that ends a window whose end ``$2`` and number of rows ``$3`` are known: nobody looks for its bounds."""
+    return f"""WITH edge AS MATERIALIZED (
+    SELECT {keyset.HI} AS cursor, true AS is_last, $3::bigint AS rows, pg_catalog.pg_current_wal_insert_lsn() AS lsn
+), moved AS (
+{move_slice(_guarded(page, guard), _hot_before(page, filled))}
+), {_filled(page, filled, _window(page))}
+SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
+       {COST}{_hot(page, filled)}
 FROM moved"""
 
 

@@ -118,6 +118,15 @@ class ByBlock:
 )"""
 
 
+@dataclass(frozen=True, slots=True)
+class ByPlace(ByBlock):
+    """Blocks that were looked up a moment ago, for what may miss them: whoever rewrites the table sends it elsewhere."""
+
+    @property
+    def holds(self) -> str:
+        return _is_leaf(self.table, self.root) or "true"
+
+
 def _is_leaf(table: QName, root: QName | None) -> str:
     return "" if root is None else leaf.is_leaf_of(table, root, "s.leaf")
 
@@ -153,12 +162,29 @@ def bounds(relation: str, key: Key, alias: str, *, only: bool, condition: str = 
 
 
 def next_edge(page: ByKey) -> str:
-    """Return the query for the ``$3``-th key behind ``$1`` and not behind ``$2``, as a cursor; no row if there are fewer."""
-    me = page.me
+    """Return the query for the ``$3``-th key behind ``$1`` and not behind ``$2``, as a cursor, and the place of its row.
+
+    There is no row if there are fewer. The keys on the way are read from the index alone.
+    """
+    me, key = page.me, page.key
     return (
-        f"SELECT {keyset.as_cursor(page.key, me)} AS cursor FROM ONLY {page.table.sql} AS {me}\n"
-        f"WHERE {keyset.after(page.key, me)} AND {keyset.up_to(page.key, me)}\n"
-        f"ORDER BY {keyset.order(page.key, me)} OFFSET $3 - 1 LIMIT 1"
+        f"SELECT {keyset.as_cursor(key, me)} AS cursor, {me}.ctid::text AS place FROM ONLY {page.table.sql} AS {me}\n"
+        f"WHERE ({keyset.columns(key, me)}) = (\n"
+        f"    SELECT {keyset.columns(key, 'r')} FROM ONLY {page.table.sql} AS r\n"
+        f"    WHERE {keyset.after(key, 'r')} AND {keyset.up_to(key, 'r')}\n"
+        f"    ORDER BY {keyset.order(key, 'r')} OFFSET $3 - 1 LIMIT 1)"
+    )
+
+
+def last_edge(page: ByKey) -> str:
+    """Return the query for the last key behind ``$1`` and not behind ``$2``: the place of its row, and how many there are."""
+    me, key = page.me, page.key
+    return (
+        f"SELECT {me}.ctid::text AS place, (\n"
+        f"    SELECT count(*) FROM ONLY {page.table.sql} AS r WHERE {keyset.after(key, 'r')} AND {keyset.up_to(key, 'r')}\n"
+        f") AS rows\nFROM ONLY {page.table.sql} AS {me}\n"
+        f"WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me)}\n"
+        f"ORDER BY {keyset.order(key, me, descending=True)} LIMIT 1"
     )
 
 

@@ -53,7 +53,8 @@ def lane_of(
     )
     waves = waves or Waves(1, rested=FIRST_BATCHES)
     waves.asked = waves_for(piece, heap, pace)  # somebody may have set it since the last slice
-    return Lane(lead, step, piece, conn, size, waves=waves, rows_per_unit=per_unit, speed=pace.speed, walk_name=walk)
+    return Lane(lead, step, piece, conn, size, waves=waves, rows_per_unit=per_unit,
+                rows_per_block=max(1.0, heap.rows_per_block), speed=pace.speed, walk_name=walk)  # fmt: skip
 
 
 def waves_for(piece: Slice, heap: Heap, pace: Pace) -> int:

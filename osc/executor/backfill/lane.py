@@ -64,6 +64,7 @@ class Lane:
     waves: Waves = field(default_factory=lambda: Waves(1))
     rows_per_unit: float = 1.0
     """How many rows a unit holds, about: 1 along a key."""
+    rows_per_block: float = 1.0
     speed: float = 1.0
     held: bool = False
     """Whether a limit is so near, or was reached, that batches must not grow."""
@@ -122,11 +123,12 @@ class Lane:
         n = self.waves.round_begins()
         if not self.walk.wave or self.skip_windows or self.small_until:
             n = 1
-        if n == 1:
+        if n > 1:
+            cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.rows_per_block)
+            self._windows.extend(await cutter.cut(self.cursor, self.size.rows * n, WINDOWS, n))
+        if not self._windows:
             self._windows.append(Window(self.cursor, self.slice.hi, self.size.rows))
             return
-        cutter = Windows(self.lead, self.walk, self.slice, self.conn)
-        self._windows.extend(await cutter.cut(self.cursor, self.size.rows * n, WINDOWS, n))
         self._due.extend((wave, window) for wave in range(n - 1) for window in self._windows)
 
     def _give_round_up(self) -> None:
@@ -137,7 +139,8 @@ class Lane:
     async def _wave(self, number: int, window: Window) -> int:
         """Fill one share of a window ahead of the checkpoint; what a miss leaves out the end of the window fills."""
         begun = self.lead.clock.monotonic()
-        params = [window.lo, window.hi, number, self.slice.slice, self.slice.epoch, self.seq, window.waves]
+        assert window.ground is not None
+        params = [*window.ground, number, self.slice.slice, self.slice.epoch, self.seq, window.waves]
         try:
             row = await self._fetch(self.walk.wave, params)
         except psycopg.Error as error:
@@ -162,7 +165,8 @@ class Lane:
         """Fill what is left of a window, and move the checkpoint behind it."""
         skipping = self.skip_windows > 0
         begun, before = self.lead.clock.monotonic(), self.cursor
-        sql = self.walk.skipping if skipping else self.walk.batch
+        ends = self.walk.close if window.waves > 1 and self.cursor == window.lo else ""
+        sql = self.walk.skipping if skipping else ends or self.walk.batch
         try:
             row = await self._execute(sql, window.units, self.cursor, window.hi, *self._told(self._moved_out))
         except psycopg.Error as error:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from osc.executor.backfill.statements import fetch_one
+from osc.executor.backfill.statements import Row, fetch_one
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, within
 from osc.program.steps import Walk
 from osc.sql.pages import block_of, position
 from osc.state.slices import Key, Slice
+
+BLOCKS_SPREAD_MAX = 4
+"""So many times as many blocks as its rows would fill a window of keys may lie in, and a few more; in others no waves go."""
+BLOCKS_SPARE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Window:
     hi: Key | None
     units: int
     waves: int = 1
+    ground: tuple[Key | None, Key | None] | None = None
+    """What its waves are bounded by: the window itself, or the blocks in which its rows lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +37,71 @@ class Windows:
     walk: Walk
     slice: Slice
     conn: Connection
-
-    @property
-    def by_blocks(self) -> bool:
-        return self.slice.walk == "blocks"
+    rows_per_block: float
 
     async def cut(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
         """Return up to ``count`` windows of ``units`` behind ``cursor``, the last of them perhaps short.
 
-        What is left of a slice of blocks is shared out among as many, if it is less: a round of one window would write
-        where snapshots that hold its dead rows still stand.
+        Empty where waves are no use: the rows of the first window lie all over the heap.
         """
+        if self.slice.walk == "blocks":
+            return self._by_blocks(cursor, units, count, waves)
+        return await (self._by_key(cursor, units, count, waves) if self.walk.close
+                      else self._by_key_alone(cursor, units, count, waves))  # fmt: skip
+
+    def _by_blocks(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
+        """What is left of the slice is shared out among as many windows, if it is less: a round of one would write where
+        snapshots that hold its dead rows still stand.
+        """
+        assert self.slice.hi is not None
+        at, end, found = block_of(cursor) if cursor else 0, block_of(self.slice.hi), list[Window]()
+        units = max(1, min(units, math.ceil((end - at) / count)))
+        while len(found) < count and (at < end or not found):
+            lo, hi = position(at), position(min(at + units, end))
+            found.append(Window(cursor if not found else lo, hi, units, waves, (lo, hi)))
+            at += units
+        return found
+
+    async def _by_key(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
+        found: list[Window] = []
+        first = await self._ask(self.walk.next_edge, cursor, 1)
+        lo, at = cursor, _block(first[1]) if first else 0
+        while first is not None and len(found) < count:
+            edge = await self._ask(self.walk.next_edge, lo, units)
+            is_last = edge is None or list(edge[0]) == self.slice.hi
+            if edge is None:
+                last = await self._ask(self.walk.last_edge, lo)
+                if last is None:
+                    break
+                hi, place, rows = self.slice.hi, _block(last[0]), int(last[1])
+            else:
+                hi, place, rows = list(edge[0]), _block(edge[1]), units
+            if abs(place - at) > BLOCKS_SPARE + BLOCKS_SPREAD_MAX * rows / self.rows_per_block:
+                break
+            ground = (position(min(at, place)), position(max(at, place) + 1))
+            found.append(Window(lo, hi, rows, waves, ground))
+            if is_last:
+                break
+            lo, at = hi, place
+        return found
+
+    async def _by_key_alone(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
+        """Cut as the programs of earlier versions do, whose waves go along the key."""
         found: list[Window] = []
         lo = cursor
-        if self.by_blocks and self.slice.hi is not None:
-            left = block_of(self.slice.hi) - (block_of(lo) if lo else 0)
-            units = max(1, min(units, math.ceil(left / count)))
         while len(found) < count:
-            hi = await self._edge(lo, units)
-            found.append(Window(lo, hi, units, waves))
+            edge = await self._ask(self.walk.next_edge, lo, units)
+            hi = self.slice.hi if edge is None else list(edge[0])
+            found.append(Window(lo, hi, units, waves, (lo, hi)))
             if hi is None or hi == self.slice.hi:
                 break
             lo = hi
         return found
 
-    async def _edge(self, lo: Key | None, units: int) -> Key | None:
-        if self.by_blocks:
-            assert self.slice.hi is not None
-            return position(min((block_of(lo) if lo else 0) + units, block_of(self.slice.hi)))
-        params = [lo, self.slice.hi, units]
-        row = await within(
-            self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, self.walk.next_edge, params)
-        )
-        return self.slice.hi if row is None else list(row[0])
+    async def _ask(self, sql: str, lo: Key | None, *units: int) -> Row | None:
+        params = [lo, self.slice.hi, *units]
+        return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
+
+
+def _block(place: str) -> int:
+    return block_of([place])
