@@ -49,12 +49,15 @@ def shown(found: list[dict[str, object]]) -> str:
         return float(str(row[name]))
 
     base = next((row for row in found if row["method"] == "one-update"), found[0])
-    lines = [f"{'method':<19} {'rows/s':>8} {'speed':>6} {'WAL':>5} {'size':>5} {'HOT':>5} {'CPU':>5} {'MB':>5}"]
+    lines = [
+        f"{'method':<19} {'rows/s':>8} {'speed':>6} {'WAL':>5} {'size':>5} {'HOT':>5} {'CPU':>5} {'MB':>5} {'own':>5}"
+    ]
     lines.extend(
         f"{row['method']:<19} {row['rows_per_s']:>8} {number(row, 'rows_per_s') / number(base, 'rows_per_s'):6.2f}"
         f" {number(row, 'wal_bytes') / number(base, 'wal_bytes'):5.2f}"
         f" {number(row, 'size_after') / number(row, 'size_before'):5.2f} {number(row, 'hot_share'):5.2f}"
         f" {number(row, 'client_cpu_share'):5.2f} {number(row, 'peak_rss_mb'):5.0f}"
+        f" {row['outside_sql_share'] or '':>5}"
         for row in found
     )
     return "\n".join(lines)

@@ -34,6 +34,8 @@ class Sample:
     hot_share: float
     client_cpu_share: float
     peak_rss_mb: float
+    outside_sql_share: float | None
+    """Of osc's fill: the share of its lanes' time in which none of its statements ran."""
 
 
 @contextmanager
@@ -87,6 +89,7 @@ def sampled(conn: psycopg.Connection, dsn: str, method: str, rows: int, argument
     return Sample(
         method, rows, told["seconds"], told["whole_s"], wal, before, _size(conn), hot / max(1, updated),
         told["cpu_s"] / told["whole_s"], told["peak_rss_mb"],
+        told.get("outside_sql_share"),
     )  # fmt: skip
 
 
@@ -113,6 +116,7 @@ def medians(samples: list[Sample]) -> list[dict[str, object]]:
                 "hot_share": median("hot_share", 3),
                 "client_cpu_share": median("client_cpu_share", 3),
                 "peak_rss_mb": median("peak_rss_mb", 1),
+                "outside_sql_share": None if mine[0].outside_sql_share is None else median("outside_sql_share", 3),
             }
         )
     return found

@@ -14,10 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psycopg
 
+from osc.executor.backfill import lane, windows
+from osc.executor.backfill.statements import Row
+from osc.pg.session import Connection
 from osc.pg.target import Target
 from osc.program import Phase
 from osc.verbs.advance import advance
@@ -126,7 +130,7 @@ def loop(dsn: str, method: str) -> dict[str, object]:
 
 def osc(dsn: str, pacing: str) -> dict[str, object]:
     """Bring a change through its backfill; expand and dual_write are done before the clock starts."""
-    session = Session(Target.resolve(dsn))
+    session, in_sql = Session(Target.resolve(dsn)), timed_statements()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "00001_bench.yaml"
         path.write_text(PLAN.format(pacing=pacing))
@@ -140,7 +144,23 @@ def osc(dsn: str, pacing: str) -> dict[str, object]:
             "SELECT extract(epoch FROM done_at - started_at)::float8 FROM osc.step WHERE kind = 'fill'"
         ).fetchone()
         assert row is not None
-        return _took(dsn, row[0], whole_s, cpu_s)
+        lanes = 2 if "parallel: 2" in pacing else 1
+        return {**_took(dsn, row[0], whole_s, cpu_s), "outside_sql_share": 1 - in_sql[0] / lanes / row[0]}
+
+
+def timed_statements() -> list[float]:
+    """Have the lanes' waits for the server counted, in seconds; what is left of a fill's time is osc's own."""
+    waited, fetch_one = [0.0], lane.fetch_one
+
+    async def counted(conn: Connection, sql: str, params: list[Any]) -> Row | None:
+        begun = time.perf_counter()
+        try:
+            return await fetch_one(conn, sql, params)
+        finally:
+            waited[0] += time.perf_counter() - begun
+
+    lane.fetch_one = windows.fetch_one = counted
+    return waited
 
 
 async def _apply(session: Session, path: Path) -> None:
