@@ -52,6 +52,8 @@ class Soak:
     place: Path
     report: Report
     chance: random.Random
+    kinds: list[str]
+    """Of changes, by their names in tests.concurrent.world."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1_000))
 
     @property
@@ -79,7 +81,7 @@ class Soak:
 
     def _change(self, change: str) -> str:
         chance = self.chance
-        world = World(chance.choice(sorted(KINDS)), chance.choice(sorted(KEYS)), chance.random() < 0.5, chance.random() < 0.5,
+        world = World(chance.choice(self.kinds), chance.choice(sorted(KEYS)), chance.random() < 0.5, chance.random() < 0.5,
                       False, chance.random() < 0.3, chance.choice([100, 60]), (), ROWS)  # fmt: skip
         self._tables(world)
         before, log = dump_schema(self.server, self.dsn), self.server.log_path.stat().st_size
@@ -89,7 +91,7 @@ class Soak:
         writers = [
             Writer(self.dsn, world, new, self._transactions(over[new]), clock) for new in (False, False, True, True)
         ]
-        old, new = writers[:2], writers[2:]
+        old, new, mender = writers[:2], writers[2:], Writer(self.dsn, world, False, (), clock)
         nemesis = Nemesis(
             random.Random(chance.random()), self.server, self.standby, self.dsn, self.osc, self.road, self.report
         )
@@ -98,7 +100,7 @@ class Soak:
         for one in old:
             one.start()
         nemesis.start()
-        came = self._phases(plan, change, turn, clock, over, old, new)
+        came = self._phases(plan, change, turn, clock, over, old, new, mender)
         nemesis.stopped.set()
         nemesis.join()
         for stop in over.values():
@@ -106,20 +108,30 @@ class Soak:
         for one in writers:
             with contextlib.suppress(RuntimeError):  # was never started
                 one.join(60)
-        self._check(world, change, came, before, log, writers)
+        if mender.conn is not None:
+            mender.conn.close()
+        self._check(world, change, came, before, log, [*writers, mender])
         self.report.changes[f"{world.kind} {came}"] += 1
         return came
 
     def _phases(self, plan: Path, change: str, turn: str | None, clock: Clock, over: dict[bool, threading.Event],
-                old: list[Writer], new: list[Writer]) -> str:  # fmt: skip
+                old: list[Writer], new: list[Writer], mender: Writer) -> str:  # fmt: skip
+        def mend() -> None:
+            clock.poison = False
+            mender.mend()
+
         for phase in PHASES:
+            clock.switching = clock.switching or phase == "switch"
             if phase == "contract":
                 clock.old_lives = False
                 over[False].set()
                 for one in old:
                     one.join(60)
-            if not self.osc.until_done("apply", str(plan), "--to", phase):
+            if not self.osc.until_done(
+                "apply", str(plan), "--to", phase, mend=mend if mender.world.change.poison else None
+            ):
                 return "failed"
+            clock.poison = True
             clock.synced, clock.filled = clock.synced or phase == "dual_write", clock.filled or phase == "backfill"
             if phase == "dual_write":
                 for one in new:
@@ -150,12 +162,14 @@ class Soak:
             if not conn.execute("SELECT 1 FROM pg_database WHERE datname = 'soak'").fetchone():
                 conn.execute("CREATE DATABASE soak")
         with psycopg.connect(self.dsn, autocommit=True) as conn:
-            conn.execute("DROP TABLE IF EXISTS child, t, marks; DROP FUNCTION IF EXISTS touch, poked")
+            conn.execute("DROP TABLE IF EXISTS child, t, marks; DROP FUNCTION IF EXISTS touch, poked, picky")
             for one in world.statements("soak"):
                 conn.execute(one.encode())
             names, places = ", ".join(world.names), ", ".join("%s" for _ in world.names)
             with conn.cursor() as cursor:
-                rows = [(*world.values(k), world.written(k, new=False), f"first{k}") for k in range(world.rows)]
+                rows = [
+                    (*world.values(k), world.written(k, new=False, poison=True), f"first{k}") for k in range(world.rows)
+                ]
                 cursor.executemany(f"INSERT INTO t ({names}, s, born) VALUES ({places}, %s, %s)".encode(), rows)
 
     def _check(self, world: World, change: str, came: str, before: str, log: int, writers: list[Writer]) -> None:
@@ -210,6 +224,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--kind", action="append", choices=sorted(KINDS), help="of changes; all of them unless said")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     asked = parser.parse_args()
     report = Report(asked.seed, asked.minutes)
@@ -221,7 +236,8 @@ def main() -> int:
         dsn = f"{server.dsn('soak', host='127.0.0.1')} password={CANARY}"
         road = stack.enter_context(Road(dsn))
         osc = Osc(program, road.dsn, place, report)
-        Soak(server, standby, osc, road, place, report, random.Random(asked.seed)).run(asked.minutes)
+        Soak(server, standby, osc, road, place, report, random.Random(asked.seed),
+             asked.kind or sorted(KINDS)).run(asked.minutes)  # fmt: skip
     print(json.dumps(report.as_json(), indent=2) if asked.json else "\n".join(report.lines()))
     return 1 if report.violations else 0
 

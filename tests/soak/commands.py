@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.soak.report import Report
 
+SAYS_NO = 3
 AGAIN = {75, 129, 130, 143, -1, -2, -9, -15}
 """Try again later, a signal, killed (negative: before it could say anything): what a pipeline repeats."""
 UNREACHABLE = ("OSC-A101", "OSC-T110")
@@ -54,12 +56,18 @@ class Osc:
             self.report.broken(f"a traceback reached the user: {said[-1500:]}")
         return process.returncode, said
 
-    def until_done(self, *arguments: str) -> bool:
-        """Run a command again and again until it is done; note every other end than one that is to be repeated."""
+    def until_done(self, *arguments: str, mend: Callable[[], None] | None = None) -> bool:
+        """Run a command again and again until it is done; note every other end than one that is to be repeated.
+
+        When it says no to rows of the table, ``mend`` does what a person would.
+        """
         for _ in range(TRIES_MAX):
             code, said = self.finish(self.start(*arguments))
             if code == 0:
                 return True
+            if code == SAYS_NO and mend is not None:
+                mend()
+                continue
             if code not in AGAIN and not (code == 1 and any(one in said for one in UNREACHABLE)):
                 self.report.broken(f"osc {' '.join(arguments)} ended with {code}: {said[-800:]}")
                 return False
