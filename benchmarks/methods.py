@@ -178,7 +178,8 @@ def pgroll(dsn: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "bench.json"
         path.write_text(json.dumps(migration))
-        subprocess.run(["pgroll", "--postgres-url", dsn, "init"], check=True, capture_output=True)
+        for prepared in (["init"], ["baseline", "before", directory, "--yes"]):
+            subprocess.run(["pgroll", "--postgres-url", dsn, *prepared], check=True, capture_output=True)
         begun = time.perf_counter()
         subprocess.run(
             ["pgroll", "--postgres-url", dsn, "start", str(path), "--complete"], check=True, capture_output=True
@@ -186,6 +187,8 @@ def pgroll(dsn: str) -> dict[str, object]:
         seconds = time.perf_counter() - begun
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     with psycopg.connect(dsn, autocommit=True) as conn:
+        changed = conn.execute("SELECT format_type(atttypid, -1) FROM pg_attribute WHERE attname = 'amount'").fetchone()
+        assert changed == ("bigint",), "pgroll did nothing"
         conn.execute("ALTER TABLE items ADD COLUMN total bigint GENERATED ALWAYS AS (amount) VIRTUAL")
     return {**_took(dsn, seconds, seconds, used.ru_utime + used.ru_stime), "peak_rss_mb": used.ru_maxrss / 1024}
 
