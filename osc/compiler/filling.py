@@ -9,7 +9,7 @@ from typing import Literal
 from osc.compiler.sync import Moment, TablePairs
 from osc.names import literal, quote
 from osc.program import FillStep, Phase, VerifyStep, Walk
-from osc.sql import batch, putback, verification, verification_by_blocks
+from osc.sql import batch, passing, putback, verification, verification_by_blocks
 from osc.sql.keyset import KeyColumn
 from osc.sql.locks import Lock, TableLock
 from osc.sql.pages import CTID, LEAF, ByBlock, ByKey, ByPlace, last_edge, next_edge
@@ -65,7 +65,7 @@ def _by_key(table: TablePairs, guard: str) -> Walk:
         batch=batch.plain(page, filled, guard=guard),
         skipping=batch.skipping(page, filled, guard=guard),
         revisit=batch.revisit(page, filled, guard=guard),
-        pass_over=batch.pass_over(page, guard=guard),
+        pass_over=passing.pass_over(page, guard=guard),
         end=batch.end(page),
         **({} if table.keeps else _waves_by_key(table, guard)),
     )
@@ -88,7 +88,7 @@ def _by_blocks(table: TablePairs, guard: str) -> Walk:
         batch=batch.plain(page, filled, guard=guard),
         skipping=batch.skipping(page, filled, guard=guard),
         revisit=batch.revisit(page, filled, guard=guard),
-        pass_over=batch.note_and_move(page, guard=guard),
+        pass_over=passing.note_and_move(page, guard=guard),
         end=batch.end_of_blocks(table.walked),
         wave=batch.wave(page, filled, guard=guard),
         unfilled=batch.unfilled(page, [pair.target for pair in table.pairs]),

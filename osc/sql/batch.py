@@ -34,14 +34,11 @@ meanwhile, which is at least what it wrote itself. Counting its own alone takes 
 __all__ = [
     "COST",
     "FENCED",
-    "NAME_POISON",
     "PLAIN_COLUMNS",
     "Filled",
     "close",
     "end",
     "end_of_blocks",
-    "note_and_move",
-    "pass_over",
     "plain",
     "revisit",
     "skipping",
@@ -61,7 +58,7 @@ def plain(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     done = _locked_and_kept(page, filled, window) if _keeps(filled) else _filled(page, filled, window)
     return f"""WITH {page.edge()},
 moved AS (
-{move_slice(_guarded(page, guard), _hot_before(page, filled))}
+{move_slice(guarded(page, guard), _hot_before(page, filled))}
 ), {done}
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
        {COST}{_hot(page, filled)}
@@ -75,7 +72,7 @@ def skipping(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> st
     """
     return f"""WITH {page.edge()},
 moved AS (
-{move_slice(_guarded(page, guard))}
+{move_slice(guarded(page, guard))}
 ), {_locked_and_filled(page, filled, _window(page))},
 noted AS (
     INSERT INTO osc.skipped (change, step, slice, lo, hi, rows)
@@ -95,7 +92,7 @@ def close(page: ByKey, filled: Sequence[Filled], *, guard: str = "true") -> str:
     return f"""WITH edge AS MATERIALIZED (
     SELECT {keyset.HI} AS cursor, true AS is_last, $3::bigint AS rows, pg_catalog.pg_current_wal_insert_lsn() AS lsn
 ), moved AS (
-{move_slice(_guarded(page, guard), _hot_before(page, filled))}
+{move_slice(guarded(page, guard), _hot_before(page, filled))}
 ), {_filled(page, filled, _window(page))}
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
        {COST}{_hot(page, filled)}
@@ -119,7 +116,7 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1
     WHERE {FENCED} AND NOT s.finished
-      AND {_guarded(page, guard)}
+      AND {guarded(page, guard)}
       AND {NOT_PAUSED}
     RETURNING s.slice, pg_catalog.pg_current_wal_insert_lsn() AS lsn{_hot_before(page, filled)}
 ), {_filled(page, filled, window)}
@@ -143,7 +140,7 @@ def revisit(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1
     WHERE {FENCED}
-      AND {_guarded(page, guard)}
+      AND {guarded(page, guard)}
       AND {NOT_PAUSED}
     RETURNING s.change, s.step, s.slice
 ), {_locked_and_filled(page, filled, window, needs_work)},
@@ -168,59 +165,6 @@ def unfilled(page: Page, targets: Sequence[str]) -> str:
         f"FROM ONLY {page.table.sql} AS {me}\n"
         f"WHERE {keyset.from_(place, me)} AND {keyset.up_to(place, me)} AND ({empty})\nORDER BY {keyset.order(place, me)}"
     )
-
-
-NAME_POISON = """WITH moved AS (
-    UPDATE osc.slice AS s
-    SET seq = s.seq + 1
-    WHERE s.slice = $2 AND s.epoch = $3 AND s.seq = $4
-    RETURNING s.change, s.step
-)
-INSERT INTO osc.poison (change, step, key, sqlstate, message)
-SELECT moved.change, moved.step, $1::text[], $5::text, $6::text
-FROM moved
-ON CONFLICT (change, step, key) DO UPDATE SET sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, at = clock_timestamp()
-RETURNING 1"""
-"""Name a poison row that was met behind the cursor: key, slice, epoch, seq, SQLSTATE, message."""
-
-
-NAME_PASSED = """named AS (
-    INSERT INTO osc.poison (change, step, key, sqlstate, message)
-    SELECT moved.change, moved.step, moved.cursor, $7::text, $8::text
-    FROM moved
-    WHERE moved.rows > 0
-    ON CONFLICT (change, step, key) DO UPDATE SET sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, at = clock_timestamp()
-    RETURNING 1
-)"""
-
-
-def pass_over(page: ByKey, *, guard: str = "true") -> str:
-    """Return the statement that moves the cursor over one poison row and names it; nothing else is touched.
-
-    ``$7`` is the SQLSTATE, ``$8`` the message.
-    """
-    return f"""WITH {page.edge()},
-moved AS (
-{move_slice(_guarded(page, guard))}
-), {NAME_PASSED}
-SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, 0::bigint AS skipped
-FROM moved"""
-
-
-def note_and_move(page: Page, *, guard: str = "true") -> str:
-    """Return the statement that moves the cursor over a window and notes it for another visit; no row is touched."""
-    return f"""WITH {page.edge()},
-moved AS (
-{move_slice(_guarded(page, guard))}
-), noted AS (
-    INSERT INTO osc.skipped (change, step, slice, lo, hi, rows)
-    SELECT moved.change, moved.step, moved.slice, {keyset.LO}, moved.cursor, moved.rows
-    FROM moved
-    WHERE moved.rows > 0
-    RETURNING rows
-)
-SELECT moved.cursor, moved.finished, moved.rows, 0::bigint AS filled, coalesce((SELECT rows FROM noted), 0) AS skipped
-FROM moved"""
 
 
 def end(page: ByKey) -> str:
@@ -274,7 +218,7 @@ def _counted(page: Page, what: str) -> str:
     return f"pg_catalog.pg_stat_get_xact_tuples_{what}({literal(page.table.sql)}::pg_catalog.regclass)"
 
 
-def _guarded(page: Page, guard: str) -> str:
+def guarded(page: Page, guard: str) -> str:
     return " AND ".join(one for one in (guard, page.holds) if one != "true") or "true"
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from osc.names import literal, quote
 from osc.sql import keyset
-from osc.sql.batch import COST, NAME_PASSED, move_slice
+from osc.sql.batch import COST, move_slice
 from osc.sql.keyset import KeyColumn
 from osc.sql.pages import bounds
+from osc.sql.passing import NAME_PASSED
 from osc.sql.rowscope import same
 
 if TYPE_CHECKING:

@@ -203,7 +203,7 @@ class Filling:
         if world.held == row:
             unfilled = now in (UNFILLED, POISON) and row not in world.named and self.fault != "skip forgotten"
             return world._replace(notes=world.notes | {row}) if unfilled else world
-        if now == POISON:  # batch.pass_over, batch.NAME_POISON: named by key in the transaction that moves on
+        if now == POISON:  # passing.pass_over, passing.NAME_POISON: named by key in the transaction that moves on
             return world._replace(named=world.named | {row}, notes=world.notes - {row})
         if now == APP:
             gone = self.fault == "overwrites" or bool(lane.read)

@@ -120,6 +120,7 @@ class Soak:
             clock.poison = False
             mender.mend()
 
+        mends = mend if mender.world.change.poison else None
         for phase in PHASES:
             clock.switching = clock.switching or phase == "switch"
             if phase == "contract":
@@ -127,9 +128,7 @@ class Soak:
                 over[False].set()
                 for one in old:
                     one.join(60)
-            if not self.osc.until_done(
-                "apply", str(plan), "--to", phase, mend=mend if mender.world.change.poison else None
-            ):
+            if not self.osc.until_done("apply", str(plan), "--to", phase, mend=mends):
                 return "failed"
             clock.poison = True
             clock.synced, clock.filled = clock.synced or phase == "dual_write", clock.filled or phase == "backfill"
@@ -141,7 +140,7 @@ class Soak:
                 over[True].set()
                 for one in new:
                     one.join(60)
-                return "rolled back" if self.osc.until_done("rollback", change) else "failed"
+                return "rolled back" if self.osc.until_done("rollback", change, mend=mends) else "failed"
         return "done"
 
     def _transactions(self, over: threading.Event) -> Iterator[Transaction]:

@@ -21,7 +21,7 @@ from osc.pg.outcome import Outcome, classify, sqlstate_of, without_values
 from osc.pg.session import Connection, within
 from osc.program import FillStep
 from osc.program.steps import Walk
-from osc.sql import batch, pages
+from osc.sql import batch, pages, passing
 from osc.sql.pages import block_of
 from osc.state import slices
 from osc.state.slices import Key, Slice
@@ -214,7 +214,7 @@ class Lane:
         """Name a row behind the checkpoint that cannot be filled (I9)."""
         said = without_values(error)
         params = [key, self.slice.slice, self.slice.epoch, self.seq, sqlstate_of(error), said]
-        if await self._fetch(batch.NAME_POISON, params):
+        if await self._fetch(passing.NAME_POISON, params):
             self.seq += 1
             self._count_poison(said)
 
