@@ -19,10 +19,13 @@ A message says what happened, what is true now and what to do; facts travel besi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from osc.redaction import KEYS, Quoted, redacted
 
 
 class Severity(StrEnum):
@@ -80,7 +83,7 @@ def printable(text: str) -> str:
 
 
 class OscError(Exception):
-    """The root: a message, a hint (what to do), findings and facts."""
+    """The root: a message, a hint (what to do), findings and facts; ``quoted`` are the words in them that come from rows."""
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "E100"
@@ -92,12 +95,14 @@ class OscError(Exception):
         hint: str = "",
         findings: Sequence[Finding] = (),
         facts: dict[str, Any] | None = None,
+        quoted: Sequence[Quoted] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.findings = tuple(findings)
         self.facts = facts or {}
+        self.quoted = tuple(quoted)
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints of this error."""
@@ -109,6 +114,22 @@ class OscError(Exception):
             "facts": self.facts,
             "exit_code": self.exit_code,
         }
+
+    def as_kept(self) -> dict[str, Any]:
+        """Return what the state keeps of it: the same, and which words of it come from rows."""
+        return {**self.as_json(), **({"quoted": [list(one) for one in self.quoted]} if self.quoted else {})}
+
+    def redacted(self) -> Self:
+        """Return the same error without what it quotes of rows."""
+        if not self.quoted and KEYS not in self.facts:
+            return self
+        told = redacted(self.as_kept())
+        same = copy.copy(self)
+        same.args = (told["message"],)
+        same.message, same.hint, same.facts, same.quoted = told["message"], told["hint"], told["facts"], ()
+        pairs = zip(self.findings, told["findings"], strict=True)
+        same.findings = tuple(replace(one, message=now["message"], hint=now["hint"]) for one, now in pairs)
+        return same
 
 
 class InvalidPlan(OscError):

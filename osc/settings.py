@@ -116,6 +116,8 @@ class Settings:
     progress_line_s: float = 10.0
     progress_noted_s: float = 2.0
     """What status shows of progress is so old at most."""
+    redact: bool = False
+    """Whether no key and no value of a row is told, nor written where it would be told later (osc.redaction)."""
 
     @property
     def reply_deadline_s(self) -> float:

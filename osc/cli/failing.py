@@ -36,14 +36,17 @@ class _HelpShown(UsageError):
     """``osc`` alone: the help is the answer."""
 
 
-def report(error: BaseException, *, as_json: bool, verbose: bool = False) -> int:
-    """Tell the error and return its exit code; one that is no OscError is a bug of osc and says so in one line."""
+def report(error: BaseException, *, as_json: bool, verbose: bool = False, redact: bool = False) -> int:
+    """Tell the error and return its exit code; one that is no OscError is a bug of osc and says so in one line.
+
+    OscErrors come here redacted, where that was asked; ``redact`` keeps the server's words out of a bug's traceback.
+    """
     if isinstance(error, _HelpShown):
         say(sys.stderr, error.message + "\n")
         return error.exit_code
     if isinstance(error, typer.Abort):
         return 130
-    told = error if isinstance(error, OscError) else _internal(error)
+    told = error if isinstance(error, OscError) else _internal(error, redact=redact)
     for line in lines(told, verbose=verbose):
         say(sys.stderr, line + "\n")
     if as_json:
@@ -76,8 +79,10 @@ class _Internal(Failed):
     code = "E999"
 
 
-def _internal(error: BaseException) -> OscError:
-    if os.environ.get("OSC_DEBUG") == "1":
+def _internal(error: BaseException, *, redact: bool) -> OscError:
+    if os.environ.get("OSC_DEBUG") == "1" and redact:
+        traceback.print_tb(error.__traceback__)
+    elif os.environ.get("OSC_DEBUG") == "1":
         traceback.print_exception(error)
     where = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" at {os.path.basename(where[0].filename)}:{where[0].lineno}" if where else ""  # noqa: PTH119

@@ -18,7 +18,7 @@ from osc.cli import commands
 from osc.cli.failing import report, usage_error
 from osc.cli.strangers import refuse_other_osc
 from osc.cli.streams import settle
-from osc.cli.surroundings import Cli, ColorOff, DatabaseUrl, Insecure, Json, Verbose
+from osc.cli.surroundings import Cli, ColorOff, DatabaseUrl, Insecure, Json, Redact, Verbose
 
 SECTIONS = {"author": "For authors", "pipeline": "For the pipeline", "operator": "For operators"}
 
@@ -104,13 +104,14 @@ def root(
     json: Json = False,
     verbose: Verbose = False,
     no_color: ColorOff = False,
+    redact: Redact = False,
 ) -> None:
     """Change big, busy PostgreSQL tables while the application keeps reading and writing.
 
     A change is a YAML plan that goes through five phases: expand, dual_write, backfill, switch, contract. It can be
     stopped, resumed and, until contract, taken back at any moment.
     """
-    ctx.obj = Cli(database_url, insecure=insecure, json=json, verbose=verbose, no_color=no_color)
+    ctx.obj = Cli(database_url, insecure=insecure, json=json, verbose=verbose, no_color=no_color, redact=redact)
 
 
 def group() -> Any:
@@ -139,7 +140,9 @@ def _exit_code(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # the one place where everything ends; report() tells errors of ours from bugs
-        return report(usage_error(error), as_json=as_json, verbose="--verbose" in arguments or "-v" in arguments)
+        verbose, redact = "--verbose" in arguments or "-v" in arguments, "--redact" in arguments
+        redact = redact or bool(os.environ.get("OSC_REDACT"))
+        return report(usage_error(error), as_json=as_json, verbose=verbose, redact=redact)
 
 
 def _prepare_streams() -> None:

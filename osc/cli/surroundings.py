@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
@@ -42,12 +42,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell more on stderr.", show_default=False)]
 ColorOff = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.", show_default=False)]
 
+Redact = Annotated[
+    bool,
+    typer.Option(
+        "--redact",
+        envvar="OSC_REDACT",
+        help="Tell no key and no value of a row, here or in the history.",
+        show_default=False,
+    ),
+]
+
 _SHARED: dict[str, tuple[Any, Any]] = {
     "database_url": (DatabaseUrl, None),
     "insecure": (Insecure, False),
     "json": (Json, False),
     "verbose": (Verbose, False),
     "no_color": (ColorOff, False),
+    "redact": (Redact, False),
 }
 
 
@@ -60,6 +71,7 @@ class Cli:
     json: bool = False
     verbose: bool = False
     no_color: bool = False
+    redact: bool = False
 
     def with_options(self, **given: Any) -> Cli:
         """Return these options and those given behind the command."""
@@ -69,6 +81,7 @@ class Cli:
             json=self.json or given["json"],
             verbose=self.verbose or given["verbose"],
             no_color=self.no_color or given["no_color"],
+            redact=self.redact or given["redact"],
         )
 
     @property
@@ -85,6 +98,7 @@ class Cli:
         from osc.executor.reports import silent
         from osc.pg.line import VERIFIED, unverified
         from osc.pg.target import Target
+        from osc.settings import DEFAULTS
         from osc.verbs.session import Session, whoami
 
         target = Target.resolve(self.database_url)
@@ -100,7 +114,8 @@ class Cli:
             hint = f"say sslmode={VERIFIED} and sslrootcert=…, or --insecure where the network between is your own"
             raise UsageError(message, hint=hint, findings=[Finding("A103", message, hint)])
         who = whoami() if asked is None else f"{whoami()} (--insecure)"
-        return Session(target, listener=listener or silent, who=who)
+        settings = replace(DEFAULTS, redact=self.redact)
+        return Session(target, settings, listener=listener or silent, who=who)
 
     @property
     def has_database(self) -> bool:

@@ -14,6 +14,7 @@ from osc.executor.lead import Lead
 from osc.names import QName
 from osc.pg.catalog import read_catalog
 from osc.pg.functions import function_hashes
+from osc.pg.outcome import quoted_of
 from osc.program import DropIndexStep, FillStep, IndexStep, Phase, Program, VerifyStep
 from osc.state import events, journal
 
@@ -48,7 +49,9 @@ async def why(lead: Lead, phase: Phase, error: Exception) -> Exception:
     if not touching:
         return error
     said_so = error.message if isinstance(error, OscError) else said(error)
-    return drift(lead.change.id, phase, touching, stopped_by=said_so)
+    told = drift(lead.change.id, phase, touching, stopped_by=said_so)
+    told.quoted = error.quoted if isinstance(error, OscError) else tuple(quoted_of(error))
+    return told
 
 
 async def refuse_dependents(lead: Lead) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import psycopg
 
 from osc.errors import Failed, LeaseLost, NotPrimary, OscError, Refused, StepFailed, Unreachable
-from osc.pg.outcome import Outcome, assertion_of, classify, detail_without_rows, sqlstate_of, without_values
+from osc.pg.outcome import (
+    Outcome,
+    assertion_of,
+    classify,
+    detail_without_rows,
+    quoted_of,
+    sqlstate_of,
+    without_values,
+)
 from osc.pg.privileges import missing_grant
 
 _ANEW = frozenset(
@@ -50,8 +58,9 @@ def explain(what: str, error: psycopg.Error, left: str = "the step changed nothi
             f"{what}: the data does not allow it: {said(error)}; {left}",
             hint=detail_without_rows(error) or hint,
             facts=facts,
+            quoted=quoted_of(error),
         )
-    return StepFailed(f"{what}: {said(error)} ({sqlstate}); {left}", hint=hint, facts=facts)
+    return StepFailed(f"{what}: {said(error)} ({sqlstate}); {left}", hint=hint, facts=facts, quoted=quoted_of(error))
 
 
 def unexpected(error: BaseException) -> OscError:
@@ -61,6 +70,7 @@ def unexpected(error: BaseException) -> OscError:
         f"the server said: {said(error)}; what was begun is rolled back",
         hint=_remedy_of(error) if sqlstate == "42501" else "mend the cause and run the same command again",
         facts={"sqlstate": sqlstate},
+        quoted=quoted_of(error),
     )
 
 

@@ -84,6 +84,7 @@ class _Watch:
 
     async def _tell(self, progress: IndexProgress | None, blockers: tuple[Blocker, ...]) -> None:
         lead, row = self.lead, self.row
+        blockers = activity.discreetly(blockers, redact=lead.settings.redact)
         kind = "lock" if blockers else "index" if progress else None
         detail = {**_progress(progress), "blockers": [_blocker(one) for one in blockers]} if kind else None
         await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, kind, detail))

@@ -146,7 +146,8 @@ def _half_back(change: Change) -> Conflict:
 async def _record_problem(lead: Lead, error: OscError) -> None:
     if error.exit_code in NO_FAILURE:
         return
-    told = {**error.as_json(), "step": error.facts.get("step")}
+    kept = (error.redacted() if lead.settings.redact else error).as_kept()
+    told = {**kept, "step": error.facts.get("step")}
     await lead.ask(changes.problem(lead.control, lead.number, told, epoch=lead.epoch, who=lead.who))
 
 

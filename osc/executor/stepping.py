@@ -231,4 +231,5 @@ async def _record_failure(lead: Lead, row: StepRow, error: OscError) -> None:
     """Keep the error with the step; the runner keeps it with the change, and in the history."""
     if error.exit_code not in NO_FAILURE:
         error.facts.setdefault("step", row.step)
-        await lead.ask(journal.fail(lead.control, lead.number, row.ordinal, lead.epoch, error.as_json()))
+        told = error.redacted() if lead.settings.redact else error
+        await lead.ask(journal.fail(lead.control, lead.number, row.ordinal, lead.epoch, told.as_kept()))

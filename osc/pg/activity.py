@@ -6,13 +6,14 @@ strangers: cut short, and with control characters escaped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from osc.errors import printable
 from osc.names import QName
 from osc.pg.lock_modes import conflicting, from_server_name, server_name
 from osc.pg.session import APPLICATION_PREFIX, Connection, run
+from osc.redaction import statement
 from osc.settings import DEFAULTS
 from osc.sql.named import load
 
@@ -113,6 +114,14 @@ class Waiter:
     waits_s: float | None
     application_name: str
     query: str
+
+
+S = TypeVar("S", Holder, SnapshotHolder, Blocker)
+
+
+def discreetly(sessions: Iterable[S], *, redact: bool) -> tuple[S, ...]:
+    """Return the sessions as they are told: with ``redact`` without what their statements may hold of rows."""
+    return tuple(replace(one, query=statement(one.query, redact=redact)) for one in sessions)
 
 
 async def holders(

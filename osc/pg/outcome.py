@@ -12,6 +12,7 @@ from typing import Literal
 import psycopg
 
 from osc.errors import LeaseLost, OutcomeUnknown, Unreachable
+from osc.redaction import HELD_BACK, Quoted
 
 During = Literal["read", "transaction", "commit", "non_transactional"]
 """What was running: a read; a whole transaction sent as one message, its commit inside; a COMMIT; or a statement
@@ -158,6 +159,23 @@ def detail_without_rows(error: psycopg.Error) -> str:
     """Return the server's detail, but none that shows a whole row or the value that could not be converted."""
     detail = error.diag.message_detail or ""
     return "" if detail.startswith("Failing row") or (sqlstate_of(error) or "").startswith("22") else detail
+
+
+def quoted_of(error: BaseException) -> list[Quoted]:
+    """Return which of the words of ``without_values`` and ``detail_without_rows`` may come from rows all the same.
+
+    Those of a detail name a key, and those of a function of the application say what it wants said, values included.
+    """
+    if not isinstance(error, psycopg.Error):
+        return []
+    said, detail, sqlstate = without_values(error), detail_without_rows(error), sqlstate_of(error) or ""
+    servers_own = sqlstate in BY_SQLSTATE or sqlstate[:2] in BY_CLASS
+    of_a_function = sqlstate[:2] in ("22", "P0") or (sqlstate[:2] == "23" and not error.diag.table_name)
+    words = [said] if said and (of_a_function or not servers_own) else []
+    if detail and sqlstate[:2] in ("22", "23", "P0"):
+        words.append(detail)
+    hint = error.diag.message_hint
+    return [Quoted(one, f"({HELD_BACK})") for one in [*words, *([hint] if hint and words else [])]]
 
 
 def assertion_of(error: psycopg.Error) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from osc.pg.writers import lacking, used
 from osc.plan import PlanFile, open_plan
 from osc.program import Program
 from osc.program.model import Proof, WriterNeed
+from osc.redaction import quoted_values
 from osc.settings import DEFAULTS, Settings
 
 IMMUTABLE = ("C230", "C232")
@@ -105,8 +106,9 @@ async def probe(conn: Connection, compiled: Compiled, settings: Settings, *, pro
             )
             continue
         if rows:
-            keys = ", ".join(str(row[0]) for row in rows[: settings.sample_keys_max])
-            found.append(Finding(one.code, f"{one.message}: {keys}", one.hint, Severity(one.severity), path=one.path))
+            keys = quoted_values([str(row[0]) for row in rows[: settings.sample_keys_max]])
+            listed = keys.instead if settings.redact else keys.words
+            found.append(Finding(one.code, f"{one.message}{listed}", one.hint, Severity(one.severity), path=one.path))
     return list(compiled.source.placed(found))
 
 

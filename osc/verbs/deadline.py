@@ -8,7 +8,7 @@ import anyio
 import psycopg
 
 from osc.errors import Failed, Finding, OscError, Refused, TryAgainLater, Unreachable
-from osc.pg.outcome import session_ended, without_values
+from osc.pg.outcome import quoted_of, session_ended, without_values
 from osc.pg.privileges import missing_grant
 
 if TYPE_CHECKING:
@@ -61,4 +61,5 @@ def told(error: psycopg.Error) -> OscError:
         f"the server said: {said} ({error.sqlstate})",
         hint="mend the cause and run the same command again",
         facts={"sqlstate": error.sqlstate},
+        quoted=quoted_of(error),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from osc.redaction import redacted
 from osc.state import changes, events
 from osc.state.schema import schema_state
 from osc.verbs.documents import plain
@@ -61,7 +62,14 @@ async def history(session: Session, change_id: str | None = None) -> History:
             if change_id is not None:
                 raise unknown(change_id, [])
             return History((), whole=True)
-        return await (_all(conn) if change_id is None else _of(conn, change_id))
+        found = await (_all(conn) if change_id is None else _of(conn, change_id))
+        return _discreet(found) if session.settings.redact else found
+
+
+def _discreet(found: History) -> History:
+    """Return the history without what events quote of rows; their hashes are those of the whole events."""
+    told = (replace(one, event=replace(one.event, data=redacted(one.event.data))) for one in found.entries)
+    return replace(found, entries=tuple(told))
 
 
 async def _all(conn: Connection) -> History:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from osc.errors import OscError
 from osc.verbs.ack import Acknowledged, ack
 from osc.verbs.adopt import Adopted, adopt
 from osc.verbs.advance import advance
@@ -148,4 +149,9 @@ class Orchestrator:
         return schema()
 
     async def _do(self, work: Awaitable[T], subject: str, timeout: float | None = None) -> T:
-        return await within(work, timeout_s=timeout, subject=subject)
+        try:
+            return await within(work, timeout_s=timeout, subject=subject)
+        except OscError as error:
+            if not self.session.settings.redact:
+                raise
+            raise error.redacted() from None  # what it came from quotes the same

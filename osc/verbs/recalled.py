@@ -17,6 +17,7 @@ from osc.errors import (
     Severity,
     TryAgainLater,
 )
+from osc.redaction import Quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ def recalled(problem: Mapping[str, Any]) -> OscError:
         hint=str(problem.get("hint") or ""),
         findings=[_finding(one) for one in problem.get("findings") or ()],
         facts=dict(problem.get("facts") or {}),
+        quoted=[Quoted(*one) for one in problem.get("quoted") or ()],
     )
     code = str(problem.get("code") or "").removeprefix("OSC-")
     if code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -10,13 +11,14 @@ from osc.errors import Unreachable
 from osc.executor.reports import Report
 from osc.pg.outcome import session_ended
 from osc.pg.session import Connection, run
+from osc.redaction import plainly, redacted, statement
 from osc.sql.named import load
 from osc.state import changes
 from osc.state import status as state
 from osc.state.schema import schema_state
 from osc.verbs.judging import judge
 from osc.verbs.registered import unknown
-from osc.verbs.standing import Overview
+from osc.verbs.standing import Overview, Standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -40,12 +42,25 @@ async def look(session: Session, conn: Connection, change_id: str | None) -> Ove
     now = await _now(session, conn)
     if change_id is not None and not found:
         raise unknown(change_id, await _known(conn))
-    standings = [judge(one, now) for one in found]
+    standings = [_judged(one, now, redact=session.settings.redact) for one in found]
     if change_id is None:
         standings.sort(key=lambda one: (one.condition.rank, one.id))
     else:
         standings.reverse()
     return Overview(tuple(standings), session.target.describe(), now)
+
+
+def _judged(one: state.ChangeStatus, now: datetime, *, redact: bool) -> Standing:
+    """Return where a change stands; with ``redact`` without what was written down of rows and others' statements."""
+    problem = one.change.problem
+    if problem is not None:
+        shown = redacted(problem) if redact else plainly(problem)
+        one = replace(one, change=replace(one.change, problem=shown))
+    standing = judge(one, now)
+    if not redact:
+        return standing
+    blockers = ({**each, "query": statement(str(each.get("query") or ""), redact=True)} for each in standing.blockers)
+    return replace(standing, blockers=tuple(blockers))
 
 
 async def watch(session: Session, change_id: str | None, every_s: float) -> AsyncGenerator[Overview, None]:

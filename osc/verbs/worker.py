@@ -80,5 +80,6 @@ class _Turns:
         self.due[change.number] = self.session.clock.monotonic() + pause
 
     def _tell(self, change: Change, kind: str, error: OscError) -> None:
-        message = f"{error.message}; {error.hint}"
+        told = error.redacted() if self.session.settings.redact else error
+        message = f"{told.message}; {told.hint}"
         self.session.listener(Report(kind=kind, change=change.id, message=message))  # type: ignore[arg-type]

@@ -36,6 +36,7 @@ NAMED = (
     "PGHOSTADDR",
     "PGSSLMODE",
     "OSC_INSECURE",
+    "OSC_REDACT",
     "NO_COLOR",
     "FORCE_COLOR",
 )

@@ -11,6 +11,7 @@ import typer
 from osc.cli.streams import say
 from osc.cli.surroundings import Cli, verb
 from osc.errors import Conflict, printable
+from osc.redaction import plainly
 
 if TYPE_CHECKING:
     from osc.verbs.history import Entry
@@ -41,8 +42,9 @@ def command(
 def _line(entry: Entry) -> str:
     event = entry.event
     attempt = f" attempt {entry.attempt}" if entry.attempt > 1 else ""
-    data = {name: value for name, value in event.data.items() if value not in ("", None) and not name.endswith("hash")}
-    told = json.dumps(data, ensure_ascii=False, default=str) if data else ""
+    told = plainly(event.data)
+    data = {name: value for name, value in told.items() if value not in ("", None) and not name.endswith("hash")}
+    text = json.dumps(data, ensure_ascii=False, default=str) if data else ""
     return printable(
-        f"{event.at:%Y-%m-%d %H:%M:%S} {entry.change_id}{attempt} {event.kind} by {event.who} {told}".rstrip()
+        f"{event.at:%Y-%m-%d %H:%M:%S} {entry.change_id}{attempt} {event.kind} by {event.who} {text}".rstrip()
     )

@@ -21,6 +21,7 @@ from osc.pg.outcome import Outcome, classify, sqlstate_of, without_values
 from osc.pg.session import Connection, within
 from osc.program import FillStep
 from osc.program.steps import Walk
+from osc.redaction import HELD_BACK, Quoted
 from osc.sql import batch, pages, passing
 from osc.sql.pages import block_of
 from osc.state import slices
@@ -224,6 +225,7 @@ class Lane:
             raise StepFailed(
                 f"{self.step.title}: more than {self.lead.settings.poison_rows_max} rows cannot be filled; the last says: {said}",
                 hint="the expression does not fit the data: osc rollback, then mend the plan",
+                quoted=[Quoted(f"the last says: {said}", f"what they say is {HELD_BACK}")],
             )
 
     async def _execute(self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object) -> Row | None:

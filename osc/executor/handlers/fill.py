@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import psycopg
 
 from osc.errors import Refused
@@ -16,10 +18,11 @@ from osc.executor.handlers import forget
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, close
 from osc.program import FillStep
+from osc.redaction import HELD_BACK, KEYS, Quoted
 from osc.sql import pages
 from osc.state import journal, slices
 from osc.state.journal import StepRow
-from osc.state.slices import Key, Slice
+from osc.state.slices import Key, Poison, Slice
 
 PUTTING_BACK = "putting_back"
 """In the result of a fill that is being undone: its slices are those of the walk that puts back."""
@@ -105,14 +108,21 @@ async def _poison(lead: Lead, step: FillStep, done: str = "filled") -> None:
     finally:
         await close(conn)
     if left:
-        listed = "; ".join(
-            f"({', '.join(one.key)}): {one.message} [{one.sqlstate}]" for one in left[: lead.settings.sample_keys_max]
-        )
+        named = left[: lead.settings.sample_keys_max]
+        listed = _listed(named)
         raise Refused(
-            f"{len(left)} rows of {step.table} cannot be {done}, all others are: {listed}",
+            f"{len(left)} rows of {step.table} cannot be {done}, all others are{listed.words}",
             hint=f"mend these rows, then osc {'advance' if done == 'filled' else 'rollback'} {lead.change.id}",
-            facts={"rows": len(left), "keys": [one.key for one in left[: lead.settings.sample_keys_max]]},
+            facts={"rows": len(left), KEYS: [one.key for one in named]},
+            quoted=[listed],
         )
+
+
+def _listed(named: Sequence[Poison]) -> Quoted:
+    """Return rows and what the server says of each: in words that a function of the application may have chosen."""
+    words = "; ".join(f"({', '.join(one.key)}): {one.message} [{one.sqlstate}]" for one in named)
+    instead = "; ".join(f"(key {n}, {HELD_BACK}) [{one.sqlstate}]" for n, one in enumerate(named, start=1))
+    return Quoted(f": {words}", f": {instead}")
 
 
 async def _mended(lead: Lead, step: FillStep, conn: Connection, lanes: dict[int | None, Lane | None], key: Key) -> bool:

@@ -19,6 +19,7 @@ from osc.failpoints import failpoint
 from osc.pg import activity
 from osc.pg.outcome import Outcome, classify, sqlstate_of
 from osc.program import DropIndexStep, IndexStep
+from osc.redaction import Quoted
 from osc.state import journal
 from osc.state.journal import StepRow
 
@@ -85,10 +86,12 @@ async def _after_failure(lead: Lead, step: IndexStep, row: StepRow, error: psyco
             await drop_index(lead, step, row, index)
     if sqlstate_of(error) == "23505":
         detail = error.diag.message_detail or ""
+        equal = "two rows are equal"
         raise Refused(
-            f"index {step.name} cannot be unique: {detail or 'two rows are equal'}; the failed build was dropped",
+            f"index {step.name} cannot be unique: {detail or equal}; the failed build was dropped",
             hint=f"make the rows different, then osc advance {lead.change.id}",
             facts={"sqlstate": "23505", "detail": detail},
+            quoted=[Quoted(detail, equal)],
         ) from error
     if outcome is Outcome.DEFINITIVE or last:
         raise explain(step.title, error) from error
@@ -99,6 +102,7 @@ async def _report_snapshots(lead: Lead, step: IndexStep) -> None:
     """Say beforehand for whom the build will have to wait: it ends only when every older snapshot has."""
     holders = await activity.snapshot_holders(lead.observer, older_than_s=lead.settings.long_holder_s)
     if holders:
+        holders = activity.discreetly(holders, redact=lead.settings.redact)
         who = "; ".join(
             f"pid {one.pid} {one.application_name or '?'} ({one.age_s:.0f} s): {one.query}" for one in holders[:3]
         )

@@ -14,6 +14,7 @@ from osc.failpoints import failpoint
 from osc.pg.outcome import session_ended
 from osc.pg.session import run
 from osc.program import AnalyzeStep, ProbeStep, ValidateStep
+from osc.redaction import KEYS, quoted_values
 from osc.state import journal
 from osc.state.journal import StepRow
 
@@ -45,8 +46,9 @@ async def _with_keys(lead: Lead, step: ValidateStep, refused: Refused) -> Refuse
         keys = [str(one[0]) for one in await cursor.fetchmany(lead.settings.sample_keys_max)]
     except psycopg.Error:
         return refused
-    message = f"{refused.message}; rows: {', '.join(keys)}"
-    return Refused(message, hint=refused.hint, facts={**refused.facts, "keys": keys})
+    listed = quoted_values(keys)
+    message = f"{refused.message}; rows{listed.words}"
+    return Refused(message, hint=refused.hint, facts={**refused.facts, KEYS: keys}, quoted=[*refused.quoted, listed])
 
 
 async def analyze(lead: Lead, step: AnalyzeStep, row: StepRow) -> None:
@@ -78,10 +80,11 @@ async def probe(lead: Lead, step: ProbeStep, row: StepRow) -> None:
             raise
         raise explain(step.title, error) from error
     if found:
-        shown = ", ".join(str(one[0]) for one in found[: lead.settings.sample_keys_max])
+        shown = quoted_values([str(one[0]) for one in found[: lead.settings.sample_keys_max]])
         raise Refused(
-            f"{step.message}: {shown}",
+            f"{step.message}{shown.words}",
             hint=step.hint,
-            findings=[Finding(step.code, f"{step.message}: {shown}", step.hint)],
+            findings=[Finding(step.code, f"{step.message}{shown.words}", step.hint)],
+            quoted=[shown],
         )
     await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))

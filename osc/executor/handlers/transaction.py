@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import psycopg
@@ -13,6 +13,7 @@ from osc.executor.lead import Lead
 from osc.executor.long import run_long
 from osc.executor.patience import Patience
 from osc.failpoints import failpoint
+from osc.pg import activity
 from osc.pg.gate import LockWait
 from osc.program import DdlStep, SqlStep, SwitchStep
 from osc.sql.locks import Assertion, TableLock
@@ -97,6 +98,7 @@ async def _through_the_gate(
     told: set[str] = set()
 
     async def on_wait(wait: LockWait) -> None:
+        wait = replace(wait, blockers=activity.discreetly(wait.blockers, redact=lead.settings.redact))
         detail = _detail(wait)
         await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, "lock", detail))
         if wait.reason not in told:

@@ -19,6 +19,7 @@ from osc.executor.handlers.fill import lane_at
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, close
 from osc.program import FillStep, VerifyStep
+from osc.redaction import KEYS, quoted_keys
 from osc.state import journal, verifications
 from osc.state.journal import StepRow
 from osc.state.slices import Key
@@ -59,11 +60,12 @@ async def _judge(lead: Lead, step: VerifyStep, row: StepRow, verdict: Verdict) -
 def refuse_mismatches(lead: Lead, step: VerifyStep, verdict: Verdict) -> None:
     """Raise Refused, with keys, if rows are out of step."""
     if verdict.mismatches:
-        keys = "; ".join(f"({', '.join(key)})" for key in verdict.sample)
+        keys = quoted_keys(verdict.sample)
         raise Refused(
-            f"{verdict.mismatches} of {verdict.rows} rows of {step.table} {step.wrong}: {keys}",
+            f"{verdict.mismatches} of {verdict.rows} rows of {step.table} {step.wrong}{keys.words}",
             hint=step.hint,
-            facts={"rows": verdict.rows, "mismatches": verdict.mismatches, "keys": verdict.sample},
+            facts={"rows": verdict.rows, "mismatches": verdict.mismatches, KEYS: verdict.sample},
+            quoted=[keys],
         )
 
 
