@@ -91,6 +91,16 @@ class Settings:
     verify_fresh_s: float = 3_600.0
     verify_rounds_max: int = 5
     sample_keys_max: int = 20
+    sample_every_s: float = 300.0
+    """While a switch is postponed, some pages of what was verified are looked at so often (executor/postponed.py)."""
+    sample_pages: int = 8
+    """So many of each table; a table that has no more rows is looked at as a whole."""
+    sample_rows: int = 1_000
+    """Rows a page."""
+    sample_page_ms: int = 250
+    """statement_timeout of a page; what does not come in time is left out."""
+    sample_budget_s: float = 2.0
+    """In front of a closed gate: no page begins later than that, so that the gate is soon asked again."""
 
     gate_http_timeout_s: float = 5.0
     weak_lock_timeout_ms: int = 60_000

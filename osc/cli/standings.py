@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osc.cli.paint import count, paint, span
 from osc.errors import printable
@@ -179,6 +179,14 @@ def _release(one: Standing) -> Iterator[tuple[str, str]]:
         yield "no return", one.point_of_no_return
     label = "verified"
     for verdict in one.verified:
-        ago = str(timedelta(seconds=int(verdict["started_s_ago"])))
-        yield label, f"{verdict['step']}: {count(verdict['rows'])} rows, {verdict['mismatches']} out of step, {ago} ago"
+        yield label, _verdict(verdict, "started_s_ago")
         label = ""
+    label = "sampled"
+    for seen in one.sampled:
+        yield label, _verdict(seen, "sampled_s_ago")
+        label = ""
+
+
+def _verdict(one: dict[str, Any], ago: str) -> str:
+    since = str(timedelta(seconds=int(one[ago])))
+    return f"{one['step']}: {count(one['rows'])} rows, {one['mismatches']} out of step, {since} ago"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from osc.errors import Conflict
-from osc.executor import entering, grants
+from osc.errors import Conflict, GateClosed, TryAgainLater
+from osc.executor import entering, grants, postponed
 from osc.executor.lead import Lead
 from osc.executor.stepping import do_step
 from osc.executor.verdicts import ensure_before_switch
@@ -25,7 +25,7 @@ async def _phase(lead: Lead, phase: Phase) -> None:
     if transitions.phase_running(lead.change.state) is not phase:
         await lead.may_go_on()
         for gate in gates:
-            await do_step(lead, gate)
+            await _pass(lead, gate)
         await _refuse_busy_tables(lead, phase)
         await entering.check(lead, phase)
         await grants.refuse_missing(lead, phase)
@@ -38,6 +38,15 @@ async def _phase(lead: Lead, phase: Phase) -> None:
     await _steps(lead, phase, rest)
     await move(lead, transitions.complete(phase))
     lead.report("phase", f"{phase} is complete", phase=str(phase))
+
+
+async def _pass(lead: Lead, gate: GateStep) -> None:
+    try:
+        await do_step(lead, gate)
+    except (GateClosed, TryAgainLater) as closed:
+        if gate.phase is Phase.SWITCH and closed.facts.get("gate") == gate.gate:
+            await postponed.before_a_closed_gate(lead, gate)
+        raise
 
 
 def _leading_gates(steps: tuple[Step, ...]) -> tuple[tuple[GateStep, ...], tuple[Step, ...]]:

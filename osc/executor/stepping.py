@@ -8,7 +8,7 @@ import psycopg
 
 from osc.catalog.effects import AddConstraint
 from osc.errors import Conflict, OscError, OutcomeUnknown, Refused, StepFailed
-from osc.executor import entering, verdicts
+from osc.executor import entering, postponed, verdicts
 from osc.executor.explaining import mends_itself
 from osc.executor.handlers import fill, forget, gate, index, maintenance, outside, transaction, verify
 from osc.executor.lead import Lead
@@ -81,7 +81,7 @@ async def _do(lead: Lead, step: Step, row: StepRow) -> None:
         case DdlStep(sql=()):
             await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
         case SwitchStep():
-            await transaction.do(lead, step, row, verdicts.ensure_before_switch)
+            await _switch(lead, step, row)
         case SqlStep(transaction=False):
             await outside.do(lead, step, row)
         case DdlStep() | SqlStep():
@@ -106,6 +106,16 @@ async def _do(lead: Lead, step: Step, row: StepRow) -> None:
             await gate.do(lead, step, row)
         case _:
             assert_never(step)
+
+
+async def _switch(lead: Lead, step: SwitchStep, row: StepRow) -> None:
+    async with postponed.before_a_lock(lead, row) as turns:
+
+        async def ready(lead: Lead) -> None:
+            await turns.take()
+            await verdicts.ensure_before_switch(lead)
+
+        await transaction.do(lead, step, row, ready)
 
 
 async def undo_step(lead: Lead, step: Step) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from osc.errors import Conflict
 from osc.program import Phase, Program, Step
+from osc.state import samples
 from osc.state.transitions import State, phase_completed, phase_running
 from osc.verbs.advising import next_advice, way_back
 from osc.verbs.documents import plain
@@ -50,7 +51,7 @@ def judge(status: ChangeStatus, now: datetime) -> Standing:
         steps_done=status.steps_done,
         steps_total=len(status.steps),
         progress=_progress(status, program),
-        waiting=_waiting(status, gates, condition),
+        waiting="; ".join(filter(None, (_waiting(status, gates, condition), *_out_of_step(status)))),
         blockers=_blockers(status.current),
         pause=plain(change.effective_pause),
         problem=change.problem or damage,
@@ -58,6 +59,7 @@ def judge(status: ChangeStatus, now: datetime) -> Standing:
         leader=_leader(status),
         filled_at=change.filled_at,
         verified=_verified(status),
+        sampled=_sampled(status, now),
         new_application_from=program.new_application_from if program else "",
         old_application_until=program.old_application_until if program else "",
         point_of_no_return=_point(program),
@@ -230,6 +232,22 @@ def _verified(status: ChangeStatus) -> tuple[dict[str, Any], ...]:
         {"step": one.step, "rows": one.rows, "mismatches": one.mismatches, "started_s_ago": round(one.started_s_ago)}
         for one in status.verifications.values()
     )
+
+
+def _sampled(status: ChangeStatus, now: datetime) -> tuple[dict[str, Any], ...]:
+    """Return what the last sample saw, while the change waits in front of its switch."""
+    last = samples.last(status.steps) if status.change.state in (State.BACKFILLED, State.SWITCHING) else None
+    at, seen = last or (now, ())
+    return tuple({**plain(one), "sampled_s_ago": round((now - at).total_seconds())} for one in seen)
+
+
+def _out_of_step(status: ChangeStatus) -> list[str]:
+    """Return what a sample found out of step and no verification has found mended since."""
+    if status.change.state not in (State.BACKFILLED, State.SWITCHING):
+        return []
+    bad = {one.step for one in status.verifications.values() if one.mismatches}
+    _, seen = samples.last(status.steps) or (None, ())
+    return [str(one) for one in seen if one.mismatches and one.step in bad]
 
 
 def _point(program: Program | None) -> str:

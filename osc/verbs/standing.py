@@ -145,6 +145,8 @@ class Standing:
     next: Advice
     way_back: Advice
     notes: tuple[str, ...] = ()
+    sampled: tuple[dict[str, Any], ...] = ()
+    """Of each verification, in front of a switch that waits: rows that were looked at last, and how many are out of step."""
     reasons: tuple[str, ...] = ()
     """Every limit or sign that holds the fill back now; ``waiting`` says them in one line."""
 

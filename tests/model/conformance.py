@@ -27,7 +27,7 @@ HISTORY = (
 )
 KINDS = frozenset({
     "register", "describe", "revise", "state", "target", "problem", "takeover", "catalog.differs", "ack", "revoke", "set",
-    "resolve", "pause", "resume", "throttle",
+    "resolve", "pause", "resume", "throttle", "sampled out of step",
 })  # fmt: skip
 """What is written about a change today; a kind that is not here has no rule here either."""
 
@@ -63,6 +63,8 @@ class Replay:
                 self.wrong.append(f"{at}: a phase that has begun was compiled anew")
             case "takeover" if not (entry.epoch or 0) > entry.data["from_epoch"]:
                 self.wrong.append(f"{at}: the epoch did not grow")
+            case "sampled out of step" if self.state not in (State.BACKFILLED, State.SWITCHING):
+                self.wrong.append(f"{at}: but the change was {self.state}, and no switch was postponed")
             case _:
                 pass
 

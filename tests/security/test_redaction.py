@@ -13,6 +13,7 @@ import pytest
 from osc.errors import Finding, Refused
 from osc.pg.outcome import quoted_of
 from osc.redaction import quoted_keys, quoted_values, redacted, statement
+from osc.verbs.recalled import recalled
 from tests.cli.conftest import spawn
 from tests.fixtures.postgres import Connect
 
@@ -241,6 +242,13 @@ def test_an_error_says_the_same_without_what_it_quotes() -> None:
     assert told.facts == {"keys": [["key 1 of 2, redacted"], ["key 2 of 2, redacted"]], "rows": 7}
     assert redacted(error.as_kept()) == told.as_kept() == told.as_json()
     assert error.message == "2 of 7 rows: (7, a); (8, b); look"
+
+
+def test_an_error_that_the_state_remembers_knows_what_it_quotes() -> None:
+    """As who follows another executor raises it."""
+    keys = quoted_keys([["7"]])
+    error = Refused(f"1 of 7 rows{keys.words}", facts={"keys": [["7"]]}, quoted=[keys])
+    assert recalled(error.as_kept()).redacted().as_json() == error.redacted().as_json()
 
 
 def test_the_longest_of_what_is_quoted_goes_first() -> None:

@@ -75,24 +75,25 @@ async def _since(lead: Lead, step: GateStep) -> float | None:
         for row in rows
         if row.phase == mine.phase and row.ordinal < mine.ordinal and row.kind != "gate" and row.done_at
     ]
-    now = await _now(lead)
+    moment = await now(lead)
     if before:
-        return max(0.0, (now - max(row.done_at for row in before if row.done_at)).total_seconds())
+        return max(0.0, (moment - max(row.done_at for row in before if row.done_at)).total_seconds())
     times = await lead.ask(changes.phases(lead.control, lead.number))
     earlier = [phase for phase in Phase if phase.order < step.phase.order and phase in times]
     return times[earlier[-1]].completed_s_ago if earlier else None
 
 
-async def _now(lead: Lead) -> datetime:
+async def now(lead: Lead) -> datetime:
+    """Return the database's time."""
     cursor = await run(lead.control, "SELECT pg_catalog.clock_timestamp()", deadline_s=lead.settings.query_deadline_s)
     row = await cursor.fetchone()
     assert row is not None
-    now: datetime = row[0]
-    return now
+    moment: datetime = row[0]
+    return moment
 
 
 async def _hours(lead: Lead, step: GateStep) -> OscError | None:
-    if open_at(step, await _now(lead)):
+    if open_at(step, await now(lead)):
         return None
     return TryAgainLater(f"{step.phase} of {lead.change.id} begins only in these hours: {step.hours}",
                          hint="try again then, or change hours in the plan", facts={"gate": step.gate})  # fmt: skip
