@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.bench import Bench
+from osc.verbs.status import status
+from tests.acceptance.bench import ID, Bench
 from tests.acceptance.processes import QUICK
 
 PARALLEL = replace(QUICK, walk="keyset", waves=1, lanes=2, batch_rows_first=10, batch_rows_max=10, worker_silent_s=1.5)
@@ -52,6 +53,49 @@ def test_whoever_is_killed_the_rest_goes_on_without(busy: Bench, who: str) -> No
         busy.until("SELECT count(*) = 1 FROM osc.change WHERE state = 'backfilled'", within_s=60)
     assert busy.look("SELECT id FROM items WHERE qty IS DISTINCT FROM quantity") == []
     assert busy.value("SELECT bool_and(finished) FROM osc.slice")
+
+
+def test_progress_is_that_of_all_who_walk(busy: Bench) -> None:
+    """The leader goes row by row and its helper ten rows at a time: most of what it tells of, others did."""
+    by_row = replace(PARALLEL, batch_rows_first=1, batch_rows_max=1, progress_noted_s=0.1)
+    leader = busy.command("apply", to="backfill", settings=by_row)
+    busy.until("SELECT count(*) = 4 FROM osc.slice")
+    busy.command("worker")
+    noted = busy.until(
+        "SELECT progress FROM osc.step WHERE kind = 'fill' AND (progress->>'done')::int > 400 AND progress->>'rate' IS NOT NULL"
+    )
+    assert noted["done"] <= 900 == noted["total"]
+    assert noted["rate"] > 0
+    assert leader.wait(60).exit_code == 0
+    told = [one for one in leader.reports() if one["kind"] == "progress" and ".fill." in one["step"]]
+    done = [one["done"] for one in told]
+    assert done == sorted(set(done)), "nothing is told twice, and it never goes back"
+    assert all(one["done"] <= one["total"] == 900 for one in told)
+    assert all(0 <= one["facts"]["filled"] <= 900 for one in told)
+    assert max(one["facts"]["lanes"] for one in told) > 2
+    assert done[-1] > leader.hits()["batch.after"], "each of its own batches is one row at most"
+
+
+@pytest.mark.anyio
+async def test_status_has_the_rows_rate_and_time_left_of_all_who_walk(busy: Bench) -> None:
+    by_row = replace(PARALLEL, batch_rows_first=1, batch_rows_max=1, progress_noted_s=0.1)
+    leader = busy.command("apply", to="backfill", settings=by_row)
+    busy.until("SELECT count(*) = 4 FROM osc.slice")
+    busy.command("worker")
+    busy.until(
+        "SELECT (progress->>'done')::int > 300 FROM osc.step WHERE kind = 'fill' AND progress->>'rate' IS NOT NULL"
+    )
+    leader.stop()
+    shown = (await status(busy.session(), ID)).changes[0].progress
+    seen = busy.value("SELECT sum(rows_seen) FROM osc.slice")
+    told = busy.value("SELECT (progress->>'rate')::float8 FROM osc.step WHERE kind = 'fill'")
+    leader.go_on()
+    assert shown is not None
+    assert 300 < shown.done <= seen
+    assert shown.total == 900
+    assert shown.rate == told
+    assert shown.eta_s == (900 - shown.done) / told
+    assert leader.wait(60).exit_code == 0
 
 
 def test_where_one_lane_is_wanted_nobody_helps(busy: Bench, undisturbed: Callable[..., Any]) -> None:

@@ -95,7 +95,7 @@ async def test_leaves_are_sampled_one_by_one(begin: Begin, app: OpenApp) -> None
     await one.execute("INSERT INTO t SELECT i, i::text FROM generate_series(1, 4000) AS i; ANALYZE t")
     filling = await begin(TO_INT)
     found = [await taken(filling, seed) for seed in range(4)]
-    assert all(0 < seen.rows == seen.mismatches < 600 for seen in found)
+    assert all(0 < seen.rows == seen.mismatches <= PAGES * ROWS for seen in found)
     keys = [int(key[0]) for seen in found for key in seen.keys]
     assert min(keys) < 500 <= max(keys)
 

@@ -118,6 +118,7 @@ class Crew:
             running = {number: done for number, done in running.items() if not done.is_set()}
             if await self._is_done():
                 return  # lanes that still run find nothing more to claim
+            await self.meter.tell()
             self.lanes.look(len(running))
             for number in range(0 if self._found_none else self.lanes.wanted):
                 if number not in running:
@@ -208,7 +209,7 @@ class Crew:
             self._over = LeavesChanged()
         finally:
             self._mine.discard(piece.slice)
-            self.meter.end(lane)
+            self.meter.lanes.remove(lane)
         await self.lead.ask(slices.let_go(self.lead.control, lane.slice))
 
     async def _to_the_end(self, number: int, lane: Lane) -> bool:
@@ -276,7 +277,5 @@ async def crew_for(lead: Lead, step: FillStep, row: StepRow, *, leads: bool = Tr
     """Return a crew for the slices of a step; who leads makes those that are missing."""
     pace = await Pace(lead).read()
     if leads:
-        pieces = await slicing.cut_all(lead, step, pace)
-    else:
-        pieces = await lead.ask(slices.of_step(lead.control, lead.number, step.id))
-    return Crew(lead, step, row, pace, Meter(lead, step, seen=sum(one.rows_seen for one in pieces)))
+        await slicing.cut_all(lead, step, pace)
+    return Crew(lead, step, row, pace, Meter(lead, step))

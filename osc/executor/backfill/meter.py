@@ -1,4 +1,4 @@
-"""Progress of a fill, for whoever listens."""
+"""Progress of a fill, for whoever listens: of all its slices, whichever process walks them."""
 
 from __future__ import annotations
 
@@ -6,52 +6,60 @@ from typing import TYPE_CHECKING
 
 from osc.executor.lead import Lead
 from osc.program import FillStep
+from osc.state import slices
 
 if TYPE_CHECKING:
     from osc.executor.backfill.lane import Lane
+    from osc.state.slices import Progress
+
+EVERY_S = 1.0
 
 
 class Meter:
-    """Progress of a fill, told once a second: rows, and an estimate of the whole.
+    """Counts what the lanes of this process do, and tells once a second how far the whole fill is.
 
-    The lanes of a process share one.
+    That is read from the slices: each batch counts its rows there, so nothing is lost or counted twice when a process
+    comes, dies or takes over a slice of another.
     """
 
-    def __init__(self, lead: Lead, step: FillStep, *, seen: int) -> None:
-        self._lead, self._step, self.seen = lead, step, seen
+    def __init__(self, lead: Lead, step: FillStep) -> None:
+        self._lead, self._step = lead, step
         table = lead.program.phase(step.phase).expects.table(step.table)
-        self._total = table.rows_estimate if table else 0
-        self._told_s = lead.clock.monotonic()
+        self._rows_estimate = table.rows_estimate if table else 0
+        self._looked_s = lead.clock.monotonic()
+        self._told: int | None = None
+        self.seen = 0
+        """Rows that lanes of this process have walked over."""
         self.lanes: list[Lane] = []
-        """Those that walk now."""
-        self._ended = {"filled": 0, "skipped": 0, "poison": 0, "counted": 0, "hot": 0}
-
-    def end(self, lane: Lane) -> None:
-        """Count what a lane did, now that it is done with its slice."""
-        self.lanes.remove(lane)
-        for key in self._ended:
-            self._ended[key] += getattr(lane, key)
+        """Those of this process that walk now."""
 
     def add(self, rows: int) -> None:
-        """Count ``rows`` and tell the listener once a second."""
+        """Count ``rows`` of a lane of this process."""
         self.seen += rows
-        now_s = self._lead.clock.monotonic()
-        if now_s - self._told_s < 1.0:
-            return
-        self._told_s = now_s
-        total = max(self._total, self.seen) or None
-        self._lead.report("progress", f"{self._step.table}: {self.seen} rows", step=self._step.id, done=self.seen, total=total,
-                          facts=self._facts())  # fmt: skip
 
-    def _facts(self) -> dict[str, object]:
-        sums = {key: ended + sum(getattr(lane, key) for lane in self.lanes) for key, ended in self._ended.items()}
-        counted, hot = sums.pop("counted"), sums.pop("hot")
+    async def tell(self) -> None:
+        """Tell the listener how far the fill is, unless it was asked less than a second ago, or nothing was walked since."""
+        now_s = self._lead.clock.monotonic()
+        if now_s - self._looked_s < EVERY_S:
+            return
+        self._looked_s = now_s
+        found = await self._lead.ask(slices.progress(self._lead.control, [self._lead.number]))
+        now = next((one for one in found if one.step == self._step.id), None)
+        if now is None or now.rows_seen == self._told:
+            return
+        self._told = now.rows_seen
+        total = max(self._rows_estimate, now.rows_seen) or None
+        self._lead.report("progress", f"{self._step.table}: {now.rows_seen} rows", step=self._step.id, done=now.rows_seen,
+                          total=total, facts=self._facts(now))  # fmt: skip
+
+    def _facts(self, now: Progress) -> dict[str, object]:
+        rows = sum(lane.size.rows * lane.rows_per_unit for lane in self.lanes)
         return {
-            "batch_rows": round(
-                sum(lane.size.rows * lane.rows_per_unit for lane in self.lanes) / max(1, len(self.lanes))
-            ),
-            **sums,
-            "lanes": len(self.lanes),
-            "waves": max((lane.waves.now for lane in self.lanes), default=1),
-            "hot_share": round(hot / counted, 3) if counted else None,
+            "batch_rows": round(rows / max(1, len(self.lanes))),
+            "filled": now.rows_filled,
+            "skipped": now.rows_skipped,
+            "poison": now.rows_poison,
+            "lanes": now.lanes,
+            "waves": now.waves or 1,
+            "hot_share": round(now.rows_hot / now.rows_waved, 3) if now.rows_waved else None,
         }
