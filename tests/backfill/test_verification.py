@@ -244,3 +244,12 @@ async def test_a_pass_during_which_a_trigger_was_off_is_not_taken_up_again(begin
         await one.execute(f'ALTER TABLE t {how} TRIGGER "{name}"'.encode())
     await filling.verify()
     assert await (await one.execute("SELECT count(*) FROM osc.verification")).fetchone() == (2,)
+
+
+def test_of_two_lanes_that_have_found_as_much_each_ends_its_own_look() -> None:
+    first, second = looking.Verdict(rows=7), looking.Verdict(rows=7)
+    running = [first, second]
+    running.remove(second)
+    first.rows += 7
+    assert running == [first]
+    running.remove(first)

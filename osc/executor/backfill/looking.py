@@ -29,9 +29,12 @@ class Page:
     leaf: int | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Verdict:
-    """What was found: rows looked at, rows out of step, keys of some, and the pages that hold them."""
+    """What was found: rows looked at, rows out of step, keys of some, and the pages that hold them.
+
+    No two are equal: lanes that have found as much as each other so far are told apart.
+    """
 
     rows: int = 0
     mismatches: int = 0
