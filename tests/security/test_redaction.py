@@ -204,6 +204,18 @@ def test_the_statement_of_who_is_in_the_way(people: People) -> None:
         assert CANARY not in people.told("status", people.plan.stem)
 
 
+def test_what_the_query_of_a_gate_stumbles_over(people: People) -> None:
+    people.conn.execute(
+        "CREATE FUNCTION ready() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'not c4nary@example.org'; END $$"
+    )
+    people.plan.write_text(PLAN + "switch: {require: [{sql: 'SELECT public.ready()'}]}\n")
+    people.fill()
+    shown = people.told("advance", people.plan.stem, "--to", "switch", "--json")
+    assert "could not be asked: (redacted)" in shown
+    assert CANARY not in shown + people.told("status", people.plan.stem, "--json") + people.written()
+    assert CANARY in people.told("advance", people.plan.stem, redact=False)
+
+
 RAISING = {
     "a value that cannot be read": f"SELECT '{CANARY}'::int",
     "a function": f"DO $$ BEGIN RAISE EXCEPTION '{CANARY}'; END $$",

@@ -9,8 +9,10 @@ import psycopg
 
 from osc.errors import GateClosed, OscError, TryAgainLater
 from osc.executor.asking import http_status, one_value, without_secrets
+from osc.executor.explaining import said
 from osc.executor.hours import open_at
 from osc.executor.lead import Lead
+from osc.pg.outcome import quoted_of
 from osc.pg.session import run
 from osc.program import GateStep, Phase
 from osc.state import changes, gates, journal
@@ -21,7 +23,8 @@ async def do(lead: Lead, step: GateStep, row: StepRow) -> None:
     """Pass the gate if it is open; afterwards the step is done. Raises GateClosed or TryAgainLater."""
     closed = await why_closed(lead, step)
     if closed is not None:
-        detail = {"gate": step.gate, "kind": step.gate_kind, "message": closed.message}
+        told = closed.redacted() if lead.settings.redact else closed
+        detail = {"gate": step.gate, "kind": step.gate_kind, "message": told.message}
         await lead.ask(journal.waiting(lead.control, lead.number, row.ordinal, lead.epoch, "gate", detail))
         raise closed
     await lead.ask(journal.finish(lead.control, lead.number, row.ordinal, lead.epoch))
@@ -104,8 +107,12 @@ async def _query(lead: Lead, step: GateStep) -> OscError | None:
     try:
         value = await one_value(lead.observer, step.sql, timeout_s=lead.settings.query_deadline_s)
     except psycopg.Error as error:
-        return TryAgainLater(f"the gate {step.gate} could not be asked: {error.diag.message_primary or error}",
-                             hint="a gate that cannot answer is closed; mend its query", facts={"gate": step.gate})  # fmt: skip
+        return TryAgainLater(
+            f"the gate {step.gate} could not be asked: {said(error)}",
+            hint="a gate that cannot answer is closed; mend its query",
+            facts={"gate": step.gate},
+            quoted=quoted_of(error),
+        )
     if value is True:
         return None
     return TryAgainLater(
