@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from osc.errors import Conflict, Drift, Refused
+from osc.executor.backfill.crew import Crew
 from osc.executor.backfill.inspection import Inspection
 from osc.executor.backfill.lane import Lane
 from osc.pg.lock_limits import limits
@@ -70,7 +71,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> Callable[..., None]:
     """Give a function that has statements run behind the first batch of so many rows, once."""
 
     def at(sql: str, *, batch: int = 1, of: Any = Lane) -> None:
-        name = "batch" if of is Lane else "_range"
+        name = {Lane: "batch", Inspection: "_range", Crew: "_ground"}[of]
         passed, real = [0], getattr(of, name)
 
         async def wrapped(self: Any, *args: Any) -> Any:
@@ -263,3 +264,30 @@ def test_an_index_built_by_hand_in_the_middle_is_drift_that_can_be_accepted(lab:
     lab.finish()
     assert lab.value("SELECT count(*) FROM t WHERE n IS NULL") == 0
     assert lab.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_n'::regclass")
+
+
+@pytest.mark.parametrize("what", ["attached", "renamed"])
+@pytest.mark.usefixtures("way")
+def test_what_the_fill_alone_reaches(
+    lab: Lab, what: str, meanwhile: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def leave(*_: Any) -> bool:
+        return False
+
+    monkeypatch.setattr("osc.executor.handlers.verify._send_back", leave)
+    meanwhile(MEANWHILE[what][0], of=Crew)
+    lab.apply(Phase.BACKFILL)
+    assert lab.value(OUT_OF_STEP) == 0
+
+
+VOLATILE = "- add_column: {table: t, column: tag, type: int, default: {sql: '(random() * 0)::int'}, not_null: true}"
+
+
+def test_a_detached_partition_is_not_written_any_more(lab: Lab, meanwhile: Callable[..., None]) -> None:
+    """Its column has no trigger to go with the partition, so only the leaf itself can tell."""
+    lab.run(KEYED)
+    lab.write(VOLATILE, "backfill: {walk: keyset}")
+    meanwhile("ALTER TABLE t DETACH PARTITION t3; ALTER TABLE t DETACH PARTITION t1", of=Crew)
+    lab.apply(Phase.BACKFILL)
+    assert lab.value("SELECT count(*) FROM t WHERE tag IS NULL") == 0
+    assert lab.value("SELECT count(tag) FROM t3") + lab.value("SELECT count(tag) FROM t1") == 0
