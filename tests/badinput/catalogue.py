@@ -75,7 +75,7 @@ OBJECTS = {
     "B24 materialized view": Row("B24", change("to: n, type: bigint", table="m"), 3, "C202", "3:21"),
     "B24 sequence": Row("B24", add("column: n, type: int", table="counter"), 3, "C202", "3:18"),
     "B24 partition": Row("B24", change("to: n, type: bigint", table="part1"), 3, "C130", "3:21"),
-    "B24 partitioned": Row("B24", change("to: n, type: bigint", table="parted"), 3, "C202", "3:21"),
+    "B47 index of partitions": Row("B47", index("name: i, columns: [id]", table="parted"), 3, "C131", "2:1"),
     "B24 catalog": Row("B24", add("column: n, type: int", table="pg_catalog.pg_class"), 3, "C203", "3:18"),
     "B24 osc's own": Row("B24", add("column: n, type: int", table="osc.change"), 3, "C203", "3:18"),
     "B25 exists": Row("B25", add("column: c, type: int"), 3, "C210", "3:28"),
