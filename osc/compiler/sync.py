@@ -14,11 +14,11 @@ from osc.operations.parts import Leaving, Pair, Part
 from osc.operations.tokens import Token, identifiers, tokens
 from osc.plan.model import Plan
 from osc.program import Phase
-from osc.sql import leaf, sync
+from osc.sql import leaf, sync, sync_body
 from osc.sql.filled import Filled
 from osc.sql.keyset import KeyColumn
 from osc.sql.rowscope import Scope
-from osc.sql.sync import LeavingColumn, SyncPair, Truth
+from osc.sql.sync_body import LeavingColumn, SyncPair, Truth
 from osc.sql.verification import Compared
 
 
@@ -156,7 +156,7 @@ class TablePairs:
     def body(self, moment: Moment) -> str:
         """Return the function's body, as pg_proc.prosrc will hold it."""
         pairs = [_sync_pair(pair, self, moment) for pair in self.synced]
-        return sync.function_body(pairs, truth=moment.truth, leaving=_leaving_columns(self, moment))
+        return sync_body.function_body(pairs, truth=moment.truth, leaving=_leaving_columns(self, moment))
 
     def trigger_value(self, moment: Moment) -> Trigger:
         """Return the trigger as a Catalog will show it."""

@@ -94,7 +94,7 @@ class Pair(_Part):
     """Whether evaluating ``up`` can raise for some row; decides whether the trigger pays for an exception block."""
     down_may_fail: bool = True
     up_limit: str = ""
-    """A condition on ``{value}`` within which ``up`` cannot raise, where that is known; see osc.sql.sync."""
+    """A condition on ``{value}`` within which ``up`` cannot raise, where that is known; see osc.sql.sync_body."""
     down_limit: str = ""
     trigger: bool = True
     """False where new rows get their value by a default, so that only the rows that are there need a fill."""

@@ -29,7 +29,7 @@ class Compared:
     target_image: bool
     never_null: bool = False
     up_limit: str = ""
-    """A condition on ``{value}`` (S) outside which ``up`` would raise; see osc.sql.sync."""
+    """A condition on ``{value}`` (S) outside which ``up`` would raise; see osc.sql.sync_body."""
     down_limit: str = ""
 
 

@@ -118,7 +118,7 @@ class Filling:
                 yield f"{label} by {n}", after._replace(lanes=lanes)
 
     def _application(self, world: World) -> Iterator[tuple[str, World]]:
-        """Write as OLD or NEW, or only lock; osc/sql/sync.py carries OLD's write over in the same transaction."""
+        """Write as OLD or NEW, or only lock; osc/sql/sync_body.py carries OLD's write over in the same transaction."""
         if world.held:
             yield f"app-rollback row {world.held}", world._replace(held=0)
         for row in ROWS:

@@ -75,7 +75,7 @@ SYNC = [
     Mutant(
         "full_row_update_clobbers",
         "I4",
-        "sql/sync.py",
+        "sql/sync_body.py",
         'f"{stands}IF osc_failed OR NOT ({side.target_is(side.up)}) THEN\\n{_indent(decide)}\\nEND IF;"\n    )\n\n\ndef _carry_up',
         'f"IF true THEN\\n{_indent(_carry_up(side))}\\nEND IF;"\n    )\n\n\ndef _carry_up',
         (TABLE,),
@@ -84,7 +84,7 @@ SYNC = [
     Mutant(
         "what_only_the_old_column_has_is_taken_away",
         "I1",
-        "sql/sync.py",
+        "sql/sync_body.py",
         'NULL;  -- only S has it\\nELS" if only_here else',
         'NULL;  -- only S has it\\nELS" if only_here and not side.pair.up_may_fail else',
         ("tests/sync/test_failures.py::test_a_value_that_up_refuses_written_right_before_the_switch_is_not_lost",),
@@ -111,7 +111,7 @@ SYNC = [
     Mutant(
         "default_taken_for_a_value",
         "I3",
-        "sql/sync.py",
+        "sql/sync_body.py",
         'return f"({side.source_is(default)})"',
         'return "false"',
         (
@@ -129,7 +129,7 @@ SYNC = [
     Mutant(
         "both_set_and_one_is_overwritten",
         "I1",
-        "sql/sync.py",
+        "sql/sync_body.py",
         """        "    NULL;  -- kept as written; verification judges\\n"
 """,
         """        f"{_indent(_carry_down(side))}\\n"
@@ -140,7 +140,7 @@ SYNC = [
     Mutant(
         "insert_of_the_new_column_ignored",
         "I2",
-        "sql/sync.py",
+        "sql/sync_body.py",
         """f"    osc_target_set := {side.target} IS NOT NULL\\n\"""",
         """f"    osc_target_set := {side.target} IS NOT NULL AND {side.source} IS NULL AND false\\n\"""",
         (TABLE,),
