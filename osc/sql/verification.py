@@ -92,10 +92,7 @@ def count(
     me = quote((root or table).name)
     names = ", ".join(f"{quote(column.name)}" for column in key)
     return f"""WITH page AS MATERIALIZED (
-    SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
-    FROM ONLY {table.sql} AS {me}
-    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me, "$3::text[]")}
-    ORDER BY {keyset.order(key, me)} LIMIT $2
+{_page(table, key, condition(pairs, me), me)}
 )
 SELECT count(*) AS rows, count(*) FILTER (WHERE p.osc_out) AS mismatches,
        (SELECT {keyset.as_cursor(key, "q")} FROM (SELECT {names} FROM page) AS q
@@ -115,12 +112,16 @@ def sample(
     me = quote((root or table).name)
     return f"""SELECT {keyset.as_cursor(key, "p")} AS key
 FROM (
-    SELECT {keyset.columns(key, me)}, {condition(pairs, me)} AS osc_out
-    FROM ONLY {table.sql} AS {me}
-    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me, "$3::text[]")}
-    ORDER BY {keyset.order(key, me)} LIMIT $2
+{_page(table, key, condition(pairs, me), me)}
 ) AS p
 WHERE p.osc_out LIMIT $4"""
+
+
+def _page(table: QName, key: Sequence[KeyColumn], out: str, me: str) -> str:
+    return f"""    SELECT {keyset.columns(key, me)}, {out} AS osc_out
+    FROM ONLY {table.sql} AS {me}
+    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me, "$3::text[]")}
+    ORDER BY {keyset.order(key, me)} LIMIT $2"""
 
 
 def next_key(table: QName, key: Sequence[KeyColumn], *, root: QName | None = None) -> str:

@@ -56,6 +56,11 @@ async def ask(lead: Lead, conn: Connection, sql: str, params: list[object]) -> R
     )
 
 
+def named(step: VerifyStep, row: Row) -> Key:
+    """Return what a row that ``sample`` found is named by to people; a place in the heap says nothing without its leaf."""
+    return [str(step.table), *row[0]] if step.root is not None and not step.key else list(row[0])
+
+
 @dataclass
 class Look:
     """A range of ``step``'s table, which is a leaf where the table is partitioned. ``tell`` is called behind each page."""
@@ -112,7 +117,7 @@ class Look:
         self._count(1, 1)
         self.found.pages.append(Page(lo if not self.step.key else row[0], row[0], 1, self.range.leaf))
         if len(self.found.sample) < self.lead.settings.sample_keys_max:
-            self.found.sample.append(self._named(row))
+            self.found.sample.append(named(self.step, row))
         return row[0], limit, False
 
     async def _sample(self, lo: Key | None, limit: int) -> None:
@@ -122,8 +127,4 @@ class Look:
             rows = await within(
                 self.conn, self.lead.settings.query_deadline_s, fetch_all(self.conn, self.step.sample, params)
             )
-            self.found.sample += [self._named(row) for row in rows]
-
-    def _named(self, row: Row) -> Key:
-        """Return what a row is named by; a place in the heap says nothing without its leaf."""
-        return [str(self.step.table), *row[0]] if self.step.root is not None and not self.step.key else list(row[0])
+            self.found.sample += [named(self.step, row) for row in rows]

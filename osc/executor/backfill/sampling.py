@@ -16,7 +16,7 @@ import psycopg
 
 from osc.executor.backfill import slicing
 from osc.executor.backfill.leaves import leaves_of
-from osc.executor.backfill.looking import ROWS_PER_BLOCK
+from osc.executor.backfill.looking import ROWS_PER_BLOCK, named
 from osc.executor.backfill.session import WALK_THE_KEY
 from osc.executor.backfill.statements import Row, fetch_all, is_poison
 from osc.executor.backfill.waves import Heap
@@ -167,8 +167,7 @@ class Sample:
         room = self.lead.settings.sample_keys_max - len(spot.of.keys)
         if room > 0:
             rows = await self._ask_all(spot.here.sample, [spot.lo, limit, *up_to, room])
-            leaf = [str(spot.here.table)] if spot.here.root is not None and not spot.here.key else []
-            spot.of.keys += [[*leaf, *row[0]] for row in rows]
+            spot.of.keys += [named(spot.here, row) for row in rows]
 
     async def _ask_all(self, sql: str, params: list[Any]) -> list[Row]:
         assert self._conn is not None  # begun before
