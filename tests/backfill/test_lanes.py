@@ -70,3 +70,16 @@ def test_waves_that_were_set_meanwhile_are_in_force_for_the_lanes_next_slice() -
     pace.waves = 3
     second = lane_of(lead, step, piece, conn, pace, heap, before=first)  # type: ignore[arg-type]
     assert (second.waves.asked, second.size.rows) == (3, 77)
+
+
+def test_what_one_statement_takes_is_not_handed_on_from_rows_to_blocks() -> None:
+    """Of a partitioned table one leaf may be walked along its key and the next one through its blocks."""
+    step: Any = SimpleNamespace(walk=lambda _: SimpleNamespace(wave="w"))
+    lead: Any = SimpleNamespace(settings=DEFAULTS)
+    pace: Any = SimpleNamespace(batch_target_ms=100, speed=1.0, waves=8)
+    heap, conn = Heap(blocks=1_000, rows_per_block=60, free_share=0.0, indexes=5), None
+    pieces: list[Any] = [SimpleNamespace(walk=walk, seq=0, cursor=None, lo=None) for walk in ("keyset", "blocks")]
+    along = lane_of(lead, step, pieces[0], conn, pace, heap)  # type: ignore[arg-type]
+    along.size.rows = 20_000
+    through = lane_of(lead, step, pieces[1], conn, pace, heap, before=along)  # type: ignore[arg-type]
+    assert through.size.rows == max(1, round(DEFAULTS.batch_rows_first / 60))

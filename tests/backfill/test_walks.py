@@ -12,6 +12,7 @@ import pytest
 from osc.errors import Refused
 from osc.executor.backfill.crew import crew_for
 from osc.executor.backfill.lane import Rewritten
+from osc.executor.backfill.windows import Windows
 from osc.executor.handlers import fill, verify
 from osc.sql.pages import block_of
 from osc.state import journal, lease, pauses, slices
@@ -134,14 +135,15 @@ async def test_whatever_the_walk_rows_that_are_locked_are_waited_for_at_the_end_
     assert await value(one, "SELECT count(*) FROM t WHERE n IS NULL") == 0
 
 
+@pytest.mark.parametrize("walk", ["keyset", "blocks"])
 @pytest.mark.parametrize(("waves", "is_hot"), [(1, False), (12, True)])
 async def test_most_updates_in_waves_are_hot_and_the_table_hardly_grows(
-    begin: Begin, app: OpenApp, waves: int, is_hot: bool
+    begin: Begin, app: OpenApp, walk: str, waves: int, is_hot: bool
 ) -> None:
     one = await wide(app, 12_000)
     before = await value(one, "SELECT pg_total_relation_size('t')")
     filling = await begin(BIGINT)
-    lead = told(filling, "blocks", waves, 1)
+    lead = told(filling, walk, waves, 1)
     lead.executor.settings = replace(lead.settings, slice_blocks_min=1_000, batch_rows_first=500, batch_rows_max=500)
     await fill.do(lead, filling.step, await started(filling))
     (sums,) = await slices.progress(lead.control, [lead.number])
@@ -149,6 +151,25 @@ async def test_most_updates_in_waves_are_hot_and_the_table_hardly_grows(
     grown = await value(one, "SELECT pg_total_relation_size('t')") / before
     assert (sums.rows_hot > 0.7 * sums.rows_waved) is is_hot
     assert (grown < 1.35) is is_hot
+
+
+@pytest.mark.parametrize(("order", "has_waves"), [("i", True), ("-i", True), ("md5(i::text)", False)])
+async def test_a_window_of_keys_has_waves_only_where_its_rows_lie_together(
+    begin: Begin, app: OpenApp, order: str, has_waves: bool
+) -> None:
+    """Its waves read the blocks between its edges: all of the table, where the heap does not follow the key at all."""
+    one = await app()
+    await one.execute(WIDE)
+    await one.execute(f"INSERT INTO t SELECT i, i, i FROM generate_series(1, 12000) AS i ORDER BY {order}".encode())
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=50, walk="keyset", waves=4)
+    lane.waves.rested = 0
+    cutter = Windows(lane.lead, lane.walk, lane.slice, lane.conn, 60.0)
+    cuts = [await cutter.cut([str(key)], 80, 4, 4) for key in range(1000, 10000, 1500)]
+    for windows in cuts:
+        assert (len(windows) == 4) is has_waves
+    await filling.walk(lane)
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
 
 async def test_a_held_horizon_makes_waves_rest_and_the_fill_goes_on_without(begin: Begin, app: OpenApp) -> None:
