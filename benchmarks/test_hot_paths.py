@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from osc.executor.backfill.servo import SAMPLES, Servo
-from osc.executor.backfill.waves import ROWS_TO_JUDGE, WAVES_MAX, Heap, Waves, count
+from osc.executor.backfill.waves import ROWS_TO_JUDGE, WAVES_MAX, Heap, Shares, Waves, shares
 from osc.names import QName
 from osc.sql import batch, keyset
 from osc.sql.filled import Filled
@@ -47,21 +47,21 @@ def test_the_servo_learns_from_a_batch(benchmark: BenchmarkFixture) -> None:
     assert 1_000 < servo.rows < 4_000
 
 
-def test_waves_are_counted_from_a_heap(benchmark: BenchmarkFixture) -> None:
+def test_shares_are_cut_for_a_heap(benchmark: BenchmarkFixture) -> None:
     heap = Heap(blocks=17_000, rows_per_block=58.0, free_share=0.02, indexes=5, follows_the_key=True)
-    assert 1 < benchmark(count, heap) <= WAVES_MAX
+    assert 1 < len(benchmark(shares, heap)) <= WAVES_MAX
 
 
 def test_waves_judge_a_round(benchmark: BenchmarkFixture) -> None:
     """One round: as many waves as there can be through four windows, then the judgement."""
     waves = Waves(WAVES_MAX)
 
-    def a_round() -> int:
+    def a_round() -> Shares:
         for _ in range(4 * (WAVES_MAX - 1)):
             waves.took(ROWS_TO_JUDGE, ROWS_TO_JUDGE)
         return waves.round_begins()
 
-    assert benchmark(a_round) == WAVES_MAX
+    assert benchmark(a_round) == Shares.equal(WAVES_MAX)
     assert not waves.is_in_vain
 
 

@@ -106,7 +106,8 @@ class Walk(Value):
     (text arrays or NULL for unbounded; exclusive, inclusive), ``$3`` limit in the walk's units, ``$4`` slice, ``$5``
     epoch, ``$6`` seq; ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and
     ``$8``. They answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused
-    or out of sequence. ``wave`` fills share ``$3`` of ``$7`` of a window and answers ``filled``, its cost, and ``hot``.
+    or out of sequence. ``wave`` fills places ``$3`` to below ``$8`` of each ``$7`` of some blocks and answers ``filled``,
+    its cost, and ``hot``.
     ``end`` gives the fixed upper bound: the last position once triggers are live.
     """
 
@@ -117,14 +118,13 @@ class Walk(Value):
     pass_over: str
     end: str
     wave: str = ""
-    """Empty where nothing may be filled ahead of the checkpoint."""
+    """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions know no ``$8``, and are not used."""
     next_edge: str = ""
     """The position ``$3`` units behind ``$1``, up to ``$2``, and its place; empty where positions can be counted."""
     last_edge: str = ""
     """The place of the last row behind ``$1``, up to ``$2``, and how many there are."""
     close: str = ""
-    """Along a key: ends a window of ``$3`` rows that waves went through, at ``$2``. Where there is one, waves are cut
-    by places; in programs of earlier versions by keys."""
+    """Along a key: ends a window of ``$3`` rows that waves went through, at ``$2``."""
     unfilled: str = ""
     """Place and key of the rows of a window (``$1`` to ``$2``, both included) that are still to be filled, evaluating nothing."""
 

@@ -100,16 +100,17 @@ FROM moved"""
 
 
 def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
-    """Return the statement that fills one of ``$7`` equal shares of the window from ``$1`` to ``$2``, number ``$3``.
+    """Return the statement that fills a share of some blocks, from ``$1`` to ``$2``: places ``$3`` to below ``$8`` of each ``$7``.
 
-    A share is every ``$7``-th place of each block: so each wave writes into the room that the dead rows of the one
-    before it left in the very same block, and touches no index (HOT). It runs ahead of the checkpoint, which the batch
-    that ends the window moves: whatever a wave left out, or wrote twice in vain, that batch puts right.
+    A share has rows of each block: so each wave writes into the room that the dead rows of the one before it left in
+    the very same block, and touches no index (HOT). It runs ahead of the checkpoint, which the batch that ends the
+    window moves: whatever a wave left out, or wrote twice in vain, that batch puts right.
 
     It answers how many rows it filled, its cost, and how many of its updates were HOT (NULL where nobody counts).
     """
     me = page.me
-    share = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5) % $7::integer = $3::integer"
+    place = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5)"
+    share = f"({place} + ($7::integer - $3::integer)) % $7::integer < $8::integer - $3::integer"
     within = f"{keyset.after(page.place, me)}\n      AND {keyset.up_to(page.place, me)}"
     window = f"{within}\n      AND {share}\n      AND EXISTS (SELECT FROM moved)"
     return f"""WITH moved AS (

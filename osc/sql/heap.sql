@@ -2,6 +2,7 @@
 
 -- name: heap
 -- Sizes are of now; rows, widths and correlation are from the last ANALYZE or vacuum, and NULL where there was none.
+-- Growth is what the filled columns take in a row; texts and the like are taken for 16 bytes.
 -- Correlation is that of the key's first column. Rows are counted for the blocks of now, as the planner does.
 SELECT s.blocks, pg_catalog.pg_relation_filenode(c.oid)::bigint AS filenode,
        CASE WHEN c.reltuples > 0 AND c.relpages > 0 THEN c.reltuples::float8 / c.relpages END AS rows_per_block,
@@ -12,6 +13,8 @@ SELECT s.blocks, pg_catalog.pg_relation_filenode(c.oid)::bigint AS filenode,
        (SELECT abs(t.correlation)::float8 FROM pg_catalog.pg_stats AS t
          WHERE t.schemaname = n.nspname AND t.tablename = c.relname AND t.attname = %(key)s::name AND NOT t.inherited)
            AS correlation,
+       (SELECT sum(CASE WHEN a.attlen > 0 THEN a.attlen ELSE 16 END)::float8 FROM pg_catalog.pg_attribute AS a
+         WHERE a.attrelid = c.oid AND a.attname = ANY (%(columns)s::name[])) AS growth,
        (SELECT count(*) FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indislive) AS indexes,
        EXISTS (SELECT FROM pg_catalog.pg_depend AS d
                  JOIN pg_catalog.pg_index AS i ON i.indexrelid = d.objid

@@ -8,7 +8,7 @@ from typing import Any
 from osc.executor.backfill.crew import lane_of
 from osc.executor.backfill.lanes import BACK_AFTER, LOOK_EVERY_S, Lanes
 from osc.executor.backfill.pace import AUTO, LANES_AUTO_MAX
-from osc.executor.backfill.waves import Heap
+from osc.executor.backfill.waves import Heap, Shares
 from osc.settings import DEFAULTS
 
 
@@ -69,7 +69,7 @@ def test_waves_that_were_set_meanwhile_are_in_force_for_the_lanes_next_slice() -
     first.size.rows = 77
     pace.waves = 3
     second = lane_of(lead, step, piece, conn, pace, heap, before=first)  # type: ignore[arg-type]
-    assert (second.waves.asked, second.size.rows) == (3, 77)
+    assert (second.waves.shares, second.size.rows) == (Shares.equal(3), 77)
 
 
 def test_what_one_statement_takes_is_not_handed_on_from_rows_to_blocks() -> None:

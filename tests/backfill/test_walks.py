@@ -12,6 +12,7 @@ import pytest
 from osc.errors import Refused
 from osc.executor.backfill.crew import crew_for
 from osc.executor.backfill.lane import Rewritten
+from osc.executor.backfill.waves import Shares
 from osc.executor.backfill.windows import Windows
 from osc.executor.handlers import fill, verify
 from osc.sql.pages import block_of
@@ -136,9 +137,9 @@ async def test_whatever_the_walk_rows_that_are_locked_are_waited_for_at_the_end_
 
 
 @pytest.mark.parametrize("walk", ["keyset", "blocks"])
-@pytest.mark.parametrize(("waves", "is_hot"), [(1, False), (12, True)])
+@pytest.mark.parametrize(("waves", "is_hot"), [(1, False), (12, True), ("auto", True)])
 async def test_most_updates_in_waves_are_hot_and_the_table_hardly_grows(
-    begin: Begin, app: OpenApp, walk: str, waves: int, is_hot: bool
+    begin: Begin, app: OpenApp, walk: str, waves: int | str, is_hot: bool
 ) -> None:
     one = await wide(app, 12_000)
     before = await value(one, "SELECT pg_total_relation_size('t')")
@@ -165,7 +166,7 @@ async def test_a_window_of_keys_has_waves_only_where_its_rows_lie_together(
     lane = await filling.lane(rows=50, walk="keyset", waves=4)
     lane.waves.rested = 0
     cutter = Windows(lane.lead, lane.walk, lane.slice, lane.conn, 60.0)
-    cuts = [await cutter.cut([str(key)], 80, 4, 4) for key in range(1000, 10000, 1500)]
+    cuts = [await cutter.cut([str(key)], 80, 4, Shares.equal(4)) for key in range(1000, 10000, 1500)]
     for windows in cuts:
         assert (len(windows) == 4) is has_waves
     await filling.walk(lane)
@@ -216,7 +217,7 @@ async def test_a_pause_stops_between_two_waves(begin: Begin, app: OpenApp) -> No
     lane = await filling.lane(rows=2, walk="blocks", waves=4)
     for _ in range(4):
         await lane.batch()
-    assert lane._due
+    assert lane._round.is_ahead
     before = await value(one, "SELECT count(n) FROM t")
     await lane.lead.ask(pauses.pause(lane.lead.control, "*", who="sre", reason="look"))
     waiting = asyncio.create_task(lane.batch())
@@ -227,13 +228,37 @@ async def test_a_pause_stops_between_two_waves(begin: Begin, app: OpenApp) -> No
     await waiting
 
 
+async def test_a_piece_of_a_wave_that_takes_too_long_is_cut_smaller_and_nothing_is_skipped(
+    begin: Begin, app: OpenApp
+) -> None:
+    one = await wide(app)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=20, walk="blocks", waves=4)
+    lane.waves.rested = 0
+    await lane.batch()
+    assert lane.pieces is not None
+    blocks = lane.pieces.staying.rows
+    assert blocks > 4
+    while lane._round.next(lane.pieces).moves:  # type: ignore[union-attr]
+        await lane.batch()
+    holder = await app(autocommit=False)
+    await holder.execute("SELECT FROM t FOR UPDATE")
+    await lane.conn.execute("SET statement_timeout = '50ms'; SET lock_timeout = '5s'")
+    assert await lane.batch() == (False, 0)
+    assert lane.pieces.staying.rows < blocks
+    await holder.rollback()
+    await filling.walk(lane)
+    assert lane.skipped == 0
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
 async def test_waves_take_an_even_share_of_each_block_and_all_of_it(begin: Begin, app: OpenApp) -> None:
     one = await wide(app, 500)
     filling = await begin(BIGINT)
     lane = await filling.lane(rows=100, walk="blocks", waves=4)
     shares = []
     for number in range(4):
-        params = [None, lane.slice.hi, number, lane.slice.slice, lane.slice.epoch, lane.seq, 4]
+        params = [None, lane.slice.hi, number, lane.slice.slice, lane.slice.epoch, lane.seq, 4, number + 1]
         row = await lane._fetch(lane.walk.wave, params)
         assert row is not None
         lane.seq += 1
@@ -248,7 +273,7 @@ async def test_a_wave_of_a_fenced_lane_writes_nothing(begin: Begin, app: OpenApp
     filling = await begin(BIGINT)
     old = await filling.lane(rows=100, walk="blocks", waves=4)
     await filling.lane(rows=100, walk="blocks", waves=4)
-    params = [None, old.slice.hi, 0, old.slice.slice, old.slice.epoch, old.seq, 4]
+    params = [None, old.slice.hi, 0, old.slice.slice, old.slice.epoch, old.seq, 4, 1]
     assert await old._fetch(old.walk.wave, params) is None
     assert await value(one, "SELECT count(n) FROM t") == 0
 

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 FILL_PARAMETERS = (
     "$1 lo and $2 hi: the window's bounds as text arrays, NULL is open; $3 rows at most; $4 slice, $5 epoch, $6 seq"
 )
-WAVE_PARAMETERS = "$1 lo and $2 hi: the window; $3 the wave; $4 slice, $5 epoch, $6 seq; $7 of how many waves"
+WAVE_PARAMETERS = (
+    "$1 lo and $2 hi: some blocks of the window; $3 the wave's first place of each $7, $8 the one behind its last; "
+    "$4 slice, $5 epoch, $6 seq"
+)
 VERIFY_PARAMETERS = (
     "$1 the last key of the page before as a text array, NULL at first; $2 rows a page; $3 the last key of the range"
 )

@@ -18,7 +18,7 @@ from osc.executor.backfill.pace import AUTO, Pace
 from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import prepare
 from osc.executor.backfill.skipped import revisit_all
-from osc.executor.backfill.waves import FIRST_BATCHES, Heap, Waves, count
+from osc.executor.backfill.waves import FIRST_BATCHES, Heap, Waves
 from osc.executor.handlers.transaction import explain
 from osc.executor.keeping import beside, single
 from osc.executor.lead import Lead
@@ -46,26 +46,26 @@ def lane_of(
     def units(rows: int) -> int:
         return max(1, round(rows / per_unit))
 
-    like_before = before is not None and before.by_blocks == ((walk or piece.walk) == "blocks")
-    size, waves = (before.size, before.waves) if before and like_before else (None, None)
-    size = size or Servo(
+    size = Servo(
         pace.batch_target_ms, units(settings.batch_rows_first), settings.batch_rows_min, units(settings.batch_rows_max)
     )
-    waves = waves or Waves(1, rested=FIRST_BATCHES)
-    waves.asked = waves_for(piece, heap, pace)  # somebody may have set it since the last slice
-    return Lane(lead, step, piece, conn, size, waves=waves, rows_per_unit=per_unit,
+    lane = Lane(lead, step, piece, conn, size, waves=Waves(rested=FIRST_BATCHES), rows_per_unit=per_unit,
                 rows_per_block=max(1.0, heap.rows_per_block), speed=pace.speed, walk_name=walk)  # fmt: skip
+    if before is not None and before.by_blocks == lane.by_blocks:
+        lane.size, lane.waves, lane.pieces, lane.reach = before.size, before.waves, before.pieces, before.reach
+    lane.waves.cut(*waves_for(piece, heap, pace))  # somebody may have set it since the last slice
+    return lane
 
 
-def waves_for(piece: Slice, heap: Heap, pace: Pace) -> int:
-    """Return into how many waves the windows of a slice are cut.
+def waves_for(piece: Slice, heap: Heap, pace: Pace) -> tuple[int | None, Heap | None]:
+    """Return into how many equal waves the windows of a slice are cut, or the heap that their shares are to fit.
 
     Rows that follow each other by key and lie all over the heap meet few others of their block in a window: then
     each batch is a wave as it is.
     """
     if pace.waves != AUTO:
-        return int(pace.waves)
-    return 1 if piece.walk == "keyset" and heap.follows_the_key is False else count(heap)
+        return int(pace.waves), None
+    return (1, None) if piece.walk == "keyset" and heap.follows_the_key is False else (None, heap)
 
 
 @dataclass
@@ -248,7 +248,7 @@ class Crew:
                 filled,
                 waved=counted,
                 hot=hot,
-                waves=lane.waves.asked,
+                waves=len(lane.waves.shares),
                 rest=lane.waves.is_in_vain,
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +9,10 @@ import psycopg
 
 from osc.errors import Conflict, LeaseLost, StepFailed
 from osc.executor.backfill.leaves import LeavesChanged, is_leaf
+from osc.executor.backfill.rounds import BLOCKS_MAX, GROWTH, PIECE_SHARE, Piece, Round, Sizes
 from osc.executor.backfill.servo import PANIC, Servo
 from osc.executor.backfill.statements import Row, fetch_one, is_poison
-from osc.executor.backfill.waves import WINDOWS, Waves
+from osc.executor.backfill.waves import WHOLE, WINDOWS, Waves
 from osc.executor.backfill.windows import Window, Windows
 from osc.executor.handlers.transaction import explain
 from osc.executor.lead import Lead
@@ -53,8 +53,8 @@ class Rewritten(Exception):
 class Lane:
     """A walk over one slice on one session. ``seq`` and ``cursor`` are those of the slice row after the last batch.
 
-    ``size`` counts what one statement takes, in units of the walk: rows along a key, blocks in the heap. A window of
-    ``n`` waves holds ``n`` times as many.
+    ``size`` counts what one statement without waves takes, in units of the walk: rows along a key, blocks in the heap.
+    A window with waves is longer, and they go through it in pieces.
     """
 
     lead: Lead
@@ -63,6 +63,10 @@ class Lane:
     conn: Connection
     size: Servo
     waves: Waves = field(default_factory=lambda: Waves(1))
+    pieces: Sizes | None = None
+    """What one statement of a wave takes; none before the first round."""
+    reach: int = 1
+    """So many times as long as shares of one statement make a window it is: more after each round that was done."""
     rows_per_unit: float = 1.0
     """How many rows a unit holds, about: 1 along a key."""
     rows_per_block: float = 1.0
@@ -87,10 +91,7 @@ class Lane:
     seq: int = field(init=False)
     cursor: Key | None = field(init=False)
     walk: Walk = field(init=False)
-    _windows: deque[Window] = field(default_factory=deque)
-    """The round that runs: windows whose end the checkpoint has not reached."""
-    _due: deque[tuple[int, Window]] = field(default_factory=deque)
-    """Waves that run ahead of the checkpoint."""
+    _round: Round = field(default_factory=Round)
     _moved_out: int = 0
     """Rows that waves found no room for since the checkpoint moved: they are in no window any more, but were."""
     _ahead: int = 0
@@ -112,53 +113,82 @@ class Lane:
         A miss (locked rows, time up) moves nothing and makes the next windows skip what is locked (I14, F40).
         """
         await failpoint("batch.before")
-        if not self._windows:
+        if not self._round.windows:
             await self._begin_round()
-        if self._due:
-            return False, await self._wave(*self._due.popleft())
-        return await self._end_of_window(self._windows[0])
+        if self.pieces is not None:
+            self.pieces.aim(PIECE_SHARE * self.size.target_ms)
+            if (piece := self._round.next(self.pieces)) is not None:
+                return False, await self._wave(piece)
+        return await self._end_of_window(self._round.windows[0])
 
     async def _begin_round(self) -> None:
         """Cut the next windows; without waves one at a time, of the size that is right for it now."""
         self._ahead = 0
-        n = self.waves.round_begins()
-        if not self.walk.wave or self.skip_windows or self.small_until:
-            n = 1
-        if n > 1:
+        into = self.waves.round_begins()
+        if not self._can_have_waves or self.skip_windows or self.small_until:
+            into = WHOLE
+        windows: list[Window] = []
+        if len(into) > 1:
             cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.rows_per_block)
-            self._windows.extend(await cutter.cut(self.cursor, self.size.rows * n, WINDOWS, n))
-        if not self._windows:
-            self._windows.append(Window(self.cursor, self.slice.hi, self.size.rows))
+            windows = await cutter.cut(self.cursor, self._window_units(len(into)), WINDOWS, into)
+        if not windows:
+            self._round.begin([Window(self.cursor, self.slice.hi, self.size.rows)])
             return
-        self._due.extend((wave, window) for wave in range(n - 1) for window in self._windows)
+        if self.pieces is None:
+            self.pieces = Sizes.first(windows[0].blocks, PIECE_SHARE * self.size.target_ms)
+        self._round.begin(windows, self.pieces)
+
+    @property
+    def _can_have_waves(self) -> bool:
+        """The programs of earlier versions know other shares, and go without waves."""
+        return "$8" in self.walk.wave
+
+    def _window_units(self, waves: int) -> int:
+        """Return how long a window is, in units of the walk: begun small, as nobody knows yet what its rows cost."""
+        longest = BLOCKS_MAX if self.by_blocks else round(BLOCKS_MAX * self.rows_per_block)
+        return max(1, min(self.size.rows * waves * self.reach, self.size.rows_max * waves, longest))
 
     def _give_round_up(self) -> None:
         """Go on behind the checkpoint with windows cut anew; what waves have filled ahead of it stays filled."""
-        self._windows.clear()
-        self._due.clear()
+        self._round.give_up()
+        self.reach = max(1, self.reach // GROWTH)
 
-    async def _wave(self, number: int, window: Window) -> int:
-        """Fill one share of a window ahead of the checkpoint; what a miss leaves out the end of the window fills."""
+    async def _wave(self, piece: Piece) -> int:
+        """Fill one share of a piece ahead of the checkpoint; what a miss leaves out the end of the window fills."""
         begun = self.lead.clock.monotonic()
-        assert window.ground is not None
-        params = [*window.ground, number, self.slice.slice, self.slice.epoch, self.seq, window.waves]
+        first, behind = piece.window.shares.places(piece.number)
+        params = [
+            piece.lo,
+            piece.hi,
+            first,
+            self.slice.slice,
+            self.slice.epoch,
+            self.seq,
+            piece.window.shares.of,
+            behind,
+        ]
         try:
             row = await self._fetch(self.walk.wave, params)
         except psycopg.Error as error:
-            await self._missed_wave(error)
+            await self._missed_wave(error, piece)
             return 0
         await failpoint("batch.after")
         if row is None:
             await self._find_out()
             return 0
+        self._round.done(piece)
         self.seq += 1
         filled = int(row[0])
         self.filled += filled
         self._ahead += filled
         self._moved_out += filled - min(int(row[3] or 0), filled)
-        self._count_hot(filled, row[3], judge=number > 0)
-        units = window.units // window.waves
-        self._learn(window, units, filled=filled, ms=float(row[1]), wal_bytes=int(row[2]))
+        self._count_hot(filled, row[3], judge=not piece.moves and piece.number > 0)
+        assert self.pieces is not None
+        expected = piece.blocks * self.rows_per_block * (behind - first) / piece.window.shares.of
+        self.pieces.of(piece).took(
+            rows=piece.blocks, asked=piece.blocks, ms=float(row[1]), filled=piece.blocks * filled / expected,
+            wal_bytes=int(row[2]), held=self.held,
+        )  # fmt: skip
         await self._rest((self.lead.clock.monotonic() - begun) * 1000)
         return filled
 
@@ -166,7 +196,7 @@ class Lane:
         """Fill what is left of a window, and move the checkpoint behind it."""
         skipping = self.skip_windows > 0
         begun, before = self.lead.clock.monotonic(), self.cursor
-        ends = self.walk.close if window.waves > 1 and self.cursor == window.lo else ""
+        ends = self.walk.close if window.has_waves and self.cursor == window.lo else ""
         sql = self.walk.skipping if skipping else ends or self.walk.batch
         try:
             row = await self._execute(sql, window.units, self.cursor, window.hi, *self._told(self._moved_out))
@@ -177,15 +207,18 @@ class Lane:
             return await self._find_out()
         took_ms = (self.lead.clock.monotonic() - begun) * 1000
         finished, rows = self._moved(row)
-        if finished or window.waves == 1 or self.cursor == window.hi:
-            self._windows.popleft()
+        if finished or not window.has_waves or self.cursor == window.hi:
+            self._round.windows.popleft()
+            if window.has_waves and not self._round.windows:
+                self.reach *= GROWTH
         if len(row) > HOT_AT:
-            self._count_hot(int(row[3]), row[HOT_AT], judge=window.waves > 1)
+            self._count_hot(int(row[3]), row[HOT_AT], judge=window.has_waves)
         # What an earlier version compiled tells no server time; then the round trip has to do.
         ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
-        if self._is_to_be_learned_from(skipping=skipping):
-            units = self._units_moved(rows, before) if window.waves == 1 else window.units // window.waves
-            self._learn(window, units, filled=int(row[3]), ms=ms, wal_bytes=wal_bytes)
+        if self._is_to_be_learned_from(skipping=skipping) and not window.has_waves:
+            self._learn(
+                self._units_moved(rows, before), asked=window.units, filled=int(row[3]), ms=ms, wal_bytes=wal_bytes
+            )
         await self._rest(took_ms)
         told = max(0, rows - self._ahead)
         self._ahead = max(0, self._ahead - rows)
@@ -271,46 +304,45 @@ class Lane:
             return False
         return True
 
-    def _learn(self, window: Window, units: int, *, filled: int, ms: float, wal_bytes: int) -> None:
-        """Teach the servo what ``units`` cost; of a window that ends with its slice nobody knows how many it holds."""
-        asked = window.units // window.waves
-        if window.waves > 1 and window.hi == self.slice.hi:
-            return
+    def _learn(self, units: int, *, asked: int, filled: int, ms: float, wal_bytes: int) -> None:
+        """Teach the servo what ``units`` cost."""
         expected = units * self.rows_per_unit
         share = filled / expected if expected else 1.0
         self.size.took(rows=units, asked=asked, ms=ms, filled=share * units, wal_bytes=wal_bytes, held=self.held)
-        if ms > PANIC * self.size.target_ms and window.waves > 1:
-            self._give_round_up()
 
     async def _rest(self, took_ms: float) -> None:
         if self.speed < 1.0:
             await self.lead.clock.sleep(took_ms / 1000 * (1 - self.speed) / self.speed)
 
-    async def _missed_wave(self, error: psycopg.Error) -> None:
-        """Leave a share to the end of its window, which waits, skips and bisects as ever."""
+    async def _missed_wave(self, error: psycopg.Error, piece: Piece) -> None:
+        """Try a piece that took too long again in smaller ones; leave any other to the end of its window, which waits,
+        skips and bisects as ever.
+        """
         if self._may_be_gone(error):
             raise error
         outcome = classify(error, during="transaction")
-        if outcome is Outcome.LOCK_NOT_AVAILABLE:
-            return
+        assert self.pieces is not None
         if outcome is Outcome.TRANSIENT:
             await self.lead.clock.sleep(self.lead.settings.transient_pause_first_s)
+        elif outcome is Outcome.CANCELLED and piece.blocks > 1:
+            self.pieces.of(piece).took(
+                rows=piece.blocks, asked=piece.blocks, ms=2 * PANIC * self.pieces.of(piece).target_ms
+            )
             return
-        if outcome is Outcome.CANCELLED:
-            self.size.halve()
         elif is_poison(error):
             self.waves.rest()
+            return self._give_round_up()
         elif outcome in (Outcome.AMBIGUOUS, Outcome.UNREACHABLE):
             raise error
-        else:
+        elif outcome not in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):
             raise explain(self.step.title, error) from error
-        self._give_round_up()
+        self._round.done(piece)
 
     async def _missed(self, error: psycopg.Error, *, skipping: bool, window: Window) -> tuple[bool, int]:
         if self._may_be_gone(error):
             raise error
         outcome = classify(error, during="transaction")
-        if outcome is not Outcome.LOCK_NOT_AVAILABLE or window.waves == 1:
+        if outcome is not Outcome.LOCK_NOT_AVAILABLE or not window.has_waves:
             self._give_round_up()
         if outcome in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):
             self.alone_too_slow += outcome is Outcome.CANCELLED and skipping and window.units == 1

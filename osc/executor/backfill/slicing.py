@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import psycopg
 from osc.executor.backfill.leaves import is_leaf, leaves_of
 from osc.executor.backfill.pace import AUTO, LANES_AUTO_MAX, Pace
 from osc.executor.backfill.statements import fetch_all, fetch_one
-from osc.executor.backfill.waves import Heap
+from osc.executor.backfill.waves import BLOCK_BYTES, POINTER_BYTES, Heap
 from osc.executor.lead import Lead
 from osc.pg.session import run, within
 from osc.program import FillStep, VerifyStep
@@ -30,8 +31,9 @@ SAMPLED_BLOCKS = 300
 """So many blocks are read to cut a table by its key, as ANALYZE reads them for a histogram of 100 parts."""
 ROWS_PER_BLOCK = 50.0
 """Taken for the rows of a block where there are no statistics: rows of about 130 bytes."""
-ROW_OVERHEAD_BYTES = 28
-"""Header, item pointer and null bitmap, as far as nothing is aligned."""
+ROW_HEADER_BYTES = 24
+ALIGNED_TO = 8
+"""Where a row begins in its block, on every 64-bit machine (MAXALIGN)."""
 
 
 async def look(lead: Lead, step: FillStep | VerifyStep) -> Heap:
@@ -42,10 +44,11 @@ async def look(lead: Lead, step: FillStep | VerifyStep) -> Heap:
     row = await cursor.fetchone()
     if row is None:
         return Heap(0, ROWS_PER_BLOCK, 0.0, 0)
-    blocks, _, rows_per_block, fillfactor, width, correlation, indexes, is_indexed = row
+    blocks, _, rows_per_block, fillfactor, width, correlation, growth, indexes, is_indexed = row
     free = 1 - fillfactor / 100
     if rows_per_block and width:
-        free = max(free, 1 - rows_per_block * (width + ROW_OVERHEAD_BYTES) / 8168)
+        row_bytes = _aligned(ROW_HEADER_BYTES + width) + POINTER_BYTES
+        free = max(free, 1 - rows_per_block * row_bytes / BLOCK_BYTES)
     return Heap(
         blocks=int(blocks),
         rows_per_block=float(rows_per_block or ROWS_PER_BLOCK),
@@ -53,7 +56,12 @@ async def look(lead: Lead, step: FillStep | VerifyStep) -> Heap:
         indexes=int(indexes),
         follows_the_key=None if correlation is None else correlation >= FOLLOWS_FROM,
         is_indexed=bool(is_indexed),
+        growth_bytes=_aligned(growth or 0),
     )
+
+
+def _aligned(width: float) -> int:
+    return math.ceil(width / ALIGNED_TO) * ALIGNED_TO
 
 
 def walk_for(step: FillStep, heap: Heap, asked: str) -> str:

@@ -1,28 +1,42 @@
-"""How many waves a window is filled in: pure, from what is known of the heap and from what the waves achieve.
+"""In which shares a window is filled, wave by wave: pure, from what is known of the heap and from what the waves achieve.
 
-A wave updates every k-th row of each block. The dead rows that the wave before it left there are pruned when the next
-one writes, so its new versions find room in their own block and no index is touched (HOT). What does not fit moves
-to another block and costs one entry in every index: about one k-th of the rows, those of the first wave.
+A wave updates some rows of each block. The dead versions that the wave before it left there are pruned when the next one
+writes, so its new versions find room in their own block and no index is touched (HOT). The room has to come from
+somewhere: the first shares move a few rows of each block elsewhere, at the cost of one entry in every index, just as
+many as are needed so that behind them no row has to move any more.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-WAVES_MAX = 20
-WAVE_COST, MOVE_COST, INDEX_COST = 0.13, 1.2, 6.1
-"""What a row costs, in microseconds: to be passed by in a wave that leaves it out; to be moved to another block, with its entry
-in the key's index; and for each further index that gets an entry then (1,000,000 rows of 130 bytes, PostgreSQL 18; only
-their ratio matters). Of ``k`` waves one ``k``-th of the rows moves, so the cheapest count is the root of their quotient."""
+BLOCK_BYTES = 8168
+"""Of a block of 8 kB, without its header."""
+POINTER_BYTES = 4
+"""A row's identifier. A HOT update takes one more, for the row's root stays and points to the new version."""
+LINE_POINTERS_MAX = 291
+"""So many of them a block has (MaxHeapTuplesPerPage): of narrow rows only a part can be HOT, however much room there is."""
+WAVES_MAX = 32
+PASS_COST, MOVE_COST, STAY_COST = 0.08, 1.2, 0.75
+"""What a row costs, in microseconds: to be passed by in a wave; to be moved to another block, with its entry in the key's
+index; to be updated where it is (1,000,000 rows of 130 bytes, PostgreSQL 18; only their ratio matters)."""
+INDEX_COST, FULL_INDEX_COST = 3.7, 10.0
+"""What a row that moves costs besides in each further index: an entry where its page has room, and where the server first
+looks for dead entries to delete, or splits the page."""
+INDEX_ROOM = 0.1
+"""Share of new entries that the pages of an index have room for (their fillfactor of 90)."""
+MOVED_AT_ONCE = 0.065
+"""Share of a block's rows that one wave moves at most: the entries that those left behind are deleted before the next come."""
+WORTH_IT = 0.95
+"""Waves must cost less than this share of what updating each row once, wherever it goes, would."""
 WINDOWS = 4
 """So many windows go through their first wave before any goes through its second: snapshots that could hold the dead
 versions have ended by then, those of other lanes as well (design.md section 6)."""
 HOT_SHARE_MIN = 0.3
 """Below it the waves achieve nothing: something keeps dead versions from being pruned."""
-LINE_POINTERS_MAX = 291
-"""So many row identifiers a block of 8 kB has (MaxHeapTuplesPerPage). Each HOT update takes one more, for the row's root stays:
-of narrow rows only a part can be HOT, however much room there is."""
+LATE_SHARE_MAX = 0.01
+"""If more of the rows than this had to move in waves behind the first, the next round makes more room at first."""
 ROWS_TO_JUDGE = 500
 """So many updates make a share."""
 FIRST_BATCHES = 2
@@ -46,41 +60,154 @@ class Heap:
     """Whether neighbours by key are neighbours in the heap; ``None``: there are no statistics."""
     is_indexed: bool = False
     """Whether an index is on a column that is filled: then no update is HOT, whatever room there is."""
+    growth_bytes: float = 8.0
+    """By how much a row is longer when it is filled."""
 
 
-def count(heap: Heap) -> int:
-    """Return into how many waves a window is worth being cut.
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Shares of the rows of each block, told apart by their place modulo ``of``, in the order in which waves go.
 
-    With free room one share of the rows must fit into it; a block of few rows needs no more waves than rows.
+    The first ``moving`` of them make room.
     """
-    if heap.is_indexed or heap.rows_per_block < 2 or heap.rows_per_block * (1 + HOT_SHARE_MIN) > LINE_POINTERS_MAX:
-        return 1
-    cheapest = math.sqrt((MOVE_COST + INDEX_COST * max(0, heap.indexes - 1)) / WAVE_COST)
-    most = min(WAVES_MAX, round(cheapest), round(heap.rows_per_block))
-    if heap.free_share * most > 1:
-        most = min(most, math.ceil(1.2 / heap.free_share))
-    return max(1, most)
+
+    of: int
+    sizes: tuple[int, ...]
+    moving: int = 1
+
+    @classmethod
+    def equal(cls, number: int) -> Shares:
+        """Return so many shares, every one of each ``number``-th row."""
+        return cls(number, (1,) * number)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def places(self, number: int) -> tuple[int, int]:
+        """Return from which place (inclusive) to which (exclusive) share ``number`` goes."""
+        first = sum(self.sizes[:number])
+        return first, first + self.sizes[number]
+
+
+WHOLE = Shares.equal(1)
+
+
+def shares(heap: Heap, more: int = 0) -> Shares:
+    """Return in which shares a window is filled at the least cost; ``WHOLE`` where waves are of no use.
+
+    ``more`` rows of each block than the heap suggests are moved at first.
+    """
+    of = min(round(heap.rows_per_block), LINE_POINTERS_MAX)
+    if heap.is_indexed or of < 2 or of * (1 + HOT_SHARE_MIN) > LINE_POINTERS_MAX:
+        return WHOLE
+    ways = [way for moved in range(of // 2 + 1) if (way := _Block(heap, of).cut(moved)) is not None]
+    if not ways:
+        return WHOLE
+    best = min(ways, key=lambda way: way.cost)
+    if best.cost > WORTH_IT * _Block(heap, of).cost_whole:
+        return WHOLE
+    if more:
+        best = _Block(heap, of).cut(min(best.moved + more, of // 2)) or best
+    return Shares(of, tuple(best.sizes), best.moving)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way to fill a block: how many rows each wave takes, how many are moved by the first ``moving``, and its cost."""
+
+    sizes: list[int]
+    moving: int
+    moved: int
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A typical block of ``rows`` rows, all alike."""
+
+    heap: Heap
+    rows: int
+
+    @property
+    def free_bytes(self) -> float:
+        return self.heap.free_share * BLOCK_BYTES
+
+    @property
+    def cost_whole(self) -> float:
+        """Of updating each row once: what finds room stays, all else moves."""
+        old = (BLOCK_BYTES - self.free_bytes) / self.rows
+        stay = min(self.rows, int(self.free_bytes / (old + self.heap.growth_bytes)))
+        return self.rows * PASS_COST + stay * STAY_COST + self._moves(self.rows - stay)
+
+    def cut(self, moved: int) -> _Way | None:
+        """Return the way that moves so many rows at first; ``None`` if there is no room left behind them, or waves are too many.
+
+        A wave takes as many rows as find room: in what was free, and what the wave before it left.
+        """
+        old = (BLOCK_BYTES - self.free_bytes) / self.rows - POINTER_BYTES
+        new = old + self.heap.growth_bytes + POINTER_BYTES
+        room, left, pointers, sizes = self.free_bytes, self.rows, LINE_POINTERS_MAX - self.rows, list[int]()
+        moving = math.ceil(moved / max(1, int(MOVED_AT_ONCE * self.rows)))
+        for step in range(moving):
+            if not left:
+                break
+            stay = min(int(room / new), pointers)
+            take = min(left, stay + moved // moving + (step < moved % moving))
+            stay = min(stay, take)
+            room += take * old - stay * new
+            left, pointers = left - take, pointers - stay
+            sizes.append(take)
+        while left:
+            take = min(left, int(room / new), pointers)
+            if take < 1 or len(sizes) == WAVES_MAX:
+                return None
+            room -= take * (new - old)
+            left, pointers = left - take, pointers - take
+            sizes.append(take)
+        moving = min(moving, len(sizes))
+        cost = len(sizes) * self.rows * PASS_COST + (self.rows - moved) * STAY_COST + self._moves(moved)
+        return _Way(sizes, moving, moved, cost)
+
+    def _moves(self, rows: int) -> float:
+        others = max(0, self.heap.indexes - 1)
+        full = max(0.0, rows - INDEX_ROOM * self.rows)
+        return rows * MOVE_COST + others * ((rows - full) * INDEX_COST + full * FULL_INDEX_COST)
 
 
 @dataclass
 class Waves:
-    """The count in force: ``asked``, or 1 while waves achieve nothing."""
+    """The shares in force: those that were ``asked`` for or fit the ``heap``, or the whole while waves achieve nothing."""
 
-    asked: int
+    asked: int | None = None
+    heap: Heap | None = None
     rested: int = 0
     """Batches without waves that are still to come."""
     rest_next: int = REST_FIRST
+    more: int = 0
+    """So many rows of each block more than was thought have to make room."""
+    shares: Shares = field(init=False)
     _rows: int = 0
     _hot: int = 0
+
+    def __post_init__(self) -> None:
+        self.cut(self.asked, self.heap)
+
+    def cut(self, asked: int | None, heap: Heap | None) -> None:
+        """Take other shares from now on: ``asked`` equal ones, or those that fit ``heap``."""
+        self.asked, self.heap = asked, heap
+        if asked is not None:
+            self.shares = Shares.equal(asked)
+        else:
+            self.shares = WHOLE if heap is None else shares(heap, self.more)
 
     @property
     def is_in_vain(self) -> bool:
         """Whether waves were tried and achieve nothing at the moment."""
-        return self.rest_next > REST_FIRST and self.asked > 1
+        return self.rest_next > REST_FIRST and len(self.shares) > 1
 
     @property
-    def now(self) -> int:
-        return 1 if self.rested else self.asked
+    def now(self) -> Shares:
+        return WHOLE if self.rested else self.shares
 
     def rest(self) -> None:
         """Go without waves for a while, and longer if it was in vain before."""
@@ -88,12 +215,12 @@ class Waves:
         self._rows = self._hot = 0
 
     def took(self, rows: int, hot: int) -> None:
-        """Count what a wave behind a window's first has updated, and how much of it HOT."""
+        """Count what a wave behind those that make room has updated, and how much of it HOT."""
         self._rows += rows
         self._hot += hot
 
-    def round_begins(self) -> int:
-        """Judge the round before, of one share after the other, and return into how many waves the next is cut.
+    def round_begins(self) -> Shares:
+        """Judge the round before, of one share after the other, and return the shares of the next.
 
         One wave alone proves nothing: room that grows wave by wave is used up in some of them.
         """
@@ -102,7 +229,14 @@ class Waves:
                 self.rest()
             else:
                 self.rest_next = REST_FIRST
+                self._make_more_room()
                 self._rows = self._hot = 0
         now = self.now
         self.rested = max(0, self.rested - 1)
         return now
+
+    def _make_more_room(self) -> None:
+        late = self._rows - self._hot
+        if self.heap is not None and late > LATE_SHARE_MAX * self._rows:
+            self.more = min(self.more + 1, self.shares.of // 2)
+            self.cut(None, self.heap)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from osc.executor.backfill.statements import Row, fetch_one
+from osc.executor.backfill.waves import WHOLE, Shares
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, within
 from osc.program.steps import Walk
@@ -24,9 +25,25 @@ class Window:
     lo: Key | None
     hi: Key | None
     units: int
-    waves: int = 1
+    shares: Shares = WHOLE
     ground: tuple[Key | None, Key | None] | None = None
-    """What its waves are bounded by: the window itself, or the blocks in which its rows lie."""
+    """What its waves are bounded by: positions in the heap, of the window itself or of the blocks in which its rows lie."""
+
+    @property
+    def has_waves(self) -> bool:
+        return len(self.shares) > 1
+
+    @property
+    def first_block(self) -> int:
+        """Of its ground."""
+        return block_of(self.ground[0]) if self.ground and self.ground[0] else 0
+
+    @property
+    def blocks(self) -> int:
+        """Of its ground; 0 where that is not known."""
+        if self.ground is None or self.ground[1] is None:
+            return 0
+        return max(1, block_of(self.ground[1]) - self.first_block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +56,16 @@ class Windows:
     conn: Connection
     rows_per_block: float
 
-    async def cut(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
+    async def cut(self, cursor: Key | None, units: int, count: int, into: Shares) -> list[Window]:
         """Return up to ``count`` windows of ``units`` behind ``cursor``, the last of them perhaps short.
 
         Empty where waves are no use: the rows of the first window lie all over the heap.
         """
         if self.slice.walk == "blocks":
-            return self._by_blocks(cursor, units, count, waves)
-        return await (self._by_key(cursor, units, count, waves) if self.walk.close
-                      else self._by_key_alone(cursor, units, count, waves))  # fmt: skip
+            return self._by_blocks(cursor, units, count, into)
+        return await self._by_key(cursor, units, count, into)
 
-    def _by_blocks(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
+    def _by_blocks(self, cursor: Key | None, units: int, count: int, into: Shares) -> list[Window]:
         """What is left of the slice is shared out among as many windows, if it is less: a round of one would write where
         snapshots that hold its dead rows still stand.
         """
@@ -58,11 +74,11 @@ class Windows:
         units = max(1, min(units, math.ceil((end - at) / count)))
         while len(found) < count and (at < end or not found):
             lo, hi = position(at), position(min(at + units, end))
-            found.append(Window(cursor if not found else lo, hi, units, waves, (lo, hi)))
+            found.append(Window(cursor if not found else lo, hi, units, into, (lo, hi)))
             at += units
         return found
 
-    async def _by_key(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
+    async def _by_key(self, cursor: Key | None, units: int, count: int, into: Shares) -> list[Window]:
         found: list[Window] = []
         first = await self._ask(self.walk.next_edge, cursor, 1)
         lo, at = cursor, _block(first[1]) if first else 0
@@ -79,23 +95,10 @@ class Windows:
             if abs(place - at) > BLOCKS_SPARE + BLOCKS_SPREAD_MAX * rows / self.rows_per_block:
                 break
             ground = (position(min(at, place)), position(max(at, place) + 1))
-            found.append(Window(lo, hi, rows, waves, ground))
+            found.append(Window(lo, hi, rows, into, ground))
             if is_last:
                 break
             lo, at = hi, place
-        return found
-
-    async def _by_key_alone(self, cursor: Key | None, units: int, count: int, waves: int) -> list[Window]:
-        """Cut as the programs of earlier versions do, whose waves go along the key."""
-        found: list[Window] = []
-        lo = cursor
-        while len(found) < count:
-            edge = await self._ask(self.walk.next_edge, lo, units)
-            hi = self.slice.hi if edge is None else list(edge[0])
-            found.append(Window(lo, hi, units, waves, (lo, hi)))
-            if hi is None or hi == self.slice.hi:
-                break
-            lo = hi
         return found
 
     async def _ask(self, sql: str, lo: Key | None, *units: int) -> Row | None:
