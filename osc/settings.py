@@ -49,6 +49,8 @@ class Settings:
     client_check_interval_ms: int = 500
     batch_statement_timeout_share: float = 0.5
     """Share of the server's deadlock_timeout a batch may live, so that the application is never the victim (S14)."""
+    batch_life_ms: int = 200
+    """A batch of more than one row may live so long, or twice its target: nobody waits longer for a row of it."""
     batch_lock_timeout_share: float = 0.1
 
     # retries by SQLSTATE class

@@ -80,9 +80,9 @@ async def test_a_batch_is_sized_by_the_servers_time_and_not_by_the_lines(
     lane.size.rows_max, lane.size.target_ms = 100, 100
     execute = lane._execute
 
-    async def over_a_slow_line(*args: Any) -> Any:
+    async def over_a_slow_line(*args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(0.25)  # a quarter of a second is far more than a batch may take
-        return await execute(*args)
+        return await execute(*args, **kwargs)
 
     monkeypatch.setattr(lane, "_execute", over_a_slow_line)
     for _ in range(3):
@@ -238,6 +238,25 @@ async def test_a_window_that_takes_longer_than_a_batch_may_live_gets_smaller(beg
     assert lane.size.rows < 12
     await filling.walk(lane)
     assert (await filling.verify()).mismatches == 0
+
+
+async def test_a_batch_of_rows_lives_shorter_than_one_row_may_so_that_nobody_waits_long_for_it(
+    begin: Begin, app: OpenApp
+) -> None:
+    """Half of deadlock_timeout is 500 ms: time enough for the first batch as well, which evaluates up twice."""
+    one = await app()
+    await one.execute("CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql COST 1"
+                      " AS $$BEGIN PERFORM pg_sleep(0.015); RETURN upper($1); END$$")  # fmt: skip
+    await one.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    await one.execute("INSERT INTO t SELECT i, 'a' || i FROM generate_series(1, 12) AS i")
+    filling = await begin("- change_column: {table: t, column: s, to: n, type: text, up: public.slow(s), down: n}")
+    lane = await filling.lane(rows=12)
+    lane.size.target_ms = 100.0
+    assert await lane.batch() == (False, 0)
+    assert lane.size.rows < 12
+    await filling.walk(lane)
+    assert await filling.poison() == []
+    assert await (await one.execute("SELECT count(n) FROM t")).fetchone() == (12,)
 
 
 async def test_the_whole_step_ends_with_its_journal_done_and_nothing_left_to_visit(

@@ -11,6 +11,7 @@ from osc.errors import Conflict, LeaseLost, StepFailed
 from osc.executor.backfill.leaves import LeavesChanged, is_leaf
 from osc.executor.backfill.rounds import BLOCKS_MAX, GROWTH, PIECE_SHARE, Piece, Round, Sizes
 from osc.executor.backfill.servo import PANIC, Servo
+from osc.executor.backfill.session import life_ms, live
 from osc.executor.backfill.statements import Row, fetch_one, is_poison
 from osc.executor.backfill.waves import WHOLE, WINDOWS, Waves
 from osc.executor.backfill.windows import Window, Windows
@@ -97,6 +98,8 @@ class Lane:
     _ahead: int = 0
     """Rows that these have filled, so that nothing is told twice."""
     _noted: tuple[int, int, int] = (0, 0, 0)
+    _life_ms: int | None = None
+    """statement_timeout of the session, as set last."""
 
     def __post_init__(self) -> None:
         self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
@@ -168,7 +171,7 @@ class Lane:
             behind,
         ]
         try:
-            row = await self._fetch(self.walk.wave, params)
+            row = await self._fetch(self.walk.wave, params, alone=piece.blocks == 1)
         except psycopg.Error as error:
             await self._missed_wave(error, piece)
             return 0
@@ -199,7 +202,9 @@ class Lane:
         ends = self.walk.close if window.has_waves and self.cursor == window.lo else ""
         sql = self.walk.skipping if skipping else ends or self.walk.batch
         try:
-            row = await self._execute(sql, window.units, self.cursor, window.hi, *self._told(self._moved_out))
+            row = await self._execute(
+                sql, window.units, self.cursor, window.hi, *self._told(self._moved_out), alone=window.units == 1
+            )
         except psycopg.Error as error:
             return await self._missed(error, skipping=skipping, window=window)
         await failpoint("batch.after")
@@ -261,14 +266,22 @@ class Lane:
                 quoted=[Quoted(f"the last says: {said}", f"what they say is {HELD_BACK}")],
             )
 
-    async def _execute(self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object) -> Row | None:
-        return await self._fetch(sql, [lo, hi, limit, self.slice.slice, self.slice.epoch, self.seq, *extra])
+    async def _execute(
+        self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object, alone: bool = True
+    ) -> Row | None:
+        params = [lo, hi, limit, self.slice.slice, self.slice.epoch, self.seq, *extra]
+        return await self._fetch(sql, params, alone=alone)
 
     def _told(self, moved_out: int) -> list[int]:
         """Return what a walk by blocks is told besides: rows that are not in the window any more, but were."""
         return [moved_out] if self.by_blocks else []
 
-    async def _fetch(self, sql: str, params: list[Any]) -> Row | None:
+    async def _fetch(self, sql: str, params: list[Any], *, alone: bool = True) -> Row | None:
+        """Run a statement of the lane; one of more than one row, or block, lives shorter."""
+        life = life_ms(self.lead, None if alone else self.size.target_ms)
+        if life != self._life_ms:
+            await live(self.lead, self.conn, life)
+            self._life_ms = life
         return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
 
     def _moved(self, row: Row) -> tuple[bool, int]:

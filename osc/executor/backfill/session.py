@@ -16,15 +16,27 @@ ASYNCHRONOUS = "SET synchronous_commit = off"
 about a finished fill is flushed behind them. So no batch waits for a disk or a synchronous standby."""
 
 
+def life_ms(lead: Lead, target_ms: float | None = None) -> int:
+    """Return how long a statement may take: as the server's deadlock check allows (S14), and so long that whoever waits for
+    one of many rows hardly feels it, if it aims at ``target_ms``. One row alone may take all the time there is.
+    """
+    most = max(20, round(lead.deadlock_timeout_ms * lead.settings.batch_statement_timeout_share))
+    return most if target_ms is None else min(most, max(lead.settings.batch_life_ms, round(2 * target_ms)))
+
+
+async def live(lead: Lead, conn: Connection, life: int) -> None:
+    """Let the statements of the session that follow take ``life`` milliseconds."""
+    await run(conn, f"SET statement_timeout = {life}", deadline_s=lead.settings.query_deadline_s)
+
+
 async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
     """Give the session what a batch needs: it is neither version of the application, and it never waits long."""
     settings = lead.settings
-    life_ms = max(20, round(lead.deadlock_timeout_ms * settings.batch_statement_timeout_share))
     wait_ms = max(5, round(lead.deadlock_timeout_ms * settings.batch_lock_timeout_share))
     replica = "SET session_replication_role = replica;" if step.triggers == "skip" else ""
     await run(
         conn,
-        f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms}; SET lock_timeout = {wait_ms};"
+        f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms(lead)}; SET lock_timeout = {wait_ms};"
         f" {ASYNCHRONOUS}; {WALK_THE_KEY} {replica}",
         deadline_s=settings.query_deadline_s,
     )
