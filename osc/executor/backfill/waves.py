@@ -18,16 +18,19 @@ POINTER_BYTES = 4
 LINE_POINTERS_MAX = 291
 """So many of them a block has (MaxHeapTuplesPerPage): of narrow rows only a part can be HOT, however much room there is."""
 WAVES_MAX = 32
-PASS_COST, MOVE_COST, STAY_COST = 0.08, 1.2, 0.75
-"""What a row costs, in microseconds: to be passed by in a wave; to be moved to another block, with its entry in the key's
-index; to be updated where it is (1,000,000 rows of 130 bytes, PostgreSQL 18; only their ratio matters)."""
-INDEX_COST, FULL_INDEX_COST = 3.7, 10.0
-"""What a row that moves costs besides in each further index: an entry where its page has room, and where the server first
-looks for dead entries to delete, or splits the page."""
+PASS_COST, STAY_COST = 0.1, 0.8
+"""What a row costs, in microseconds: to be passed by in a wave, and to be updated where it is (1,000,000 rows of 130 bytes,
+PostgreSQL 18; only their ratio matters)."""
+MOVE_COST, INDEX_COST, FULL_INDEX_COST = 4.0, 3.0, 10.0
+"""What a row costs that a wave moves to another block, with its entry in the key's index; what it costs besides in each
+further index, where its page has room; and where the server first looks for dead entries to delete, or splits the page."""
+WHOLE_COST, WHOLE_INDEX_COST = 2.7, 2.6
+"""The same where all rows of a window move at once: neighbours go to the same pages."""
 INDEX_ROOM = 0.1
 """Share of new entries that the pages of an index have room for (their fillfactor of 90)."""
 MOVED_AT_ONCE = 0.065
-"""Share of a block's rows that one wave moves at most: the entries that those left behind are deleted before the next come."""
+"""Share of a block's rows that one wave moves at most, where there are further indexes: the entries that those left behind
+are deleted before the next come."""
 WORTH_IT = 0.95
 """Waves must cost less than this share of what updating each row once, wherever it goes, would."""
 WINDOWS = 4
@@ -137,7 +140,8 @@ class _Block:
         """Of updating each row once: what finds room stays, all else moves."""
         old = (BLOCK_BYTES - self.free_bytes) / self.rows
         stay = min(self.rows, int(self.free_bytes / (old + self.heap.growth_bytes)))
-        return self.rows * PASS_COST + stay * STAY_COST + self._moves(self.rows - stay)
+        move = WHOLE_COST + WHOLE_INDEX_COST * self._others
+        return self.rows * PASS_COST + stay * STAY_COST + (self.rows - stay) * move
 
     def cut(self, moved: int) -> _Way | None:
         """Return the way that moves so many rows at first; ``None`` if there is no room left behind them, or waves are too many.
@@ -147,7 +151,7 @@ class _Block:
         old = (BLOCK_BYTES - self.free_bytes) / self.rows - POINTER_BYTES
         new = old + self.heap.growth_bytes + POINTER_BYTES
         room, left, pointers, sizes = self.free_bytes, self.rows, LINE_POINTERS_MAX - self.rows, list[int]()
-        moving = math.ceil(moved / max(1, int(MOVED_AT_ONCE * self.rows)))
+        moving = math.ceil(moved / max(1, int(MOVED_AT_ONCE * self.rows if self._others else self.rows)))
         for step in range(moving):
             if not left:
                 break
@@ -169,9 +173,13 @@ class _Block:
         return _Way(sizes, moving, moved, cost)
 
     def _moves(self, rows: int) -> float:
-        others = max(0, self.heap.indexes - 1)
         full = max(0.0, rows - INDEX_ROOM * self.rows)
-        return rows * MOVE_COST + others * ((rows - full) * INDEX_COST + full * FULL_INDEX_COST)
+        return rows * MOVE_COST + self._others * ((rows - full) * INDEX_COST + full * FULL_INDEX_COST)
+
+    @property
+    def _others(self) -> int:
+        """How many indexes there are beside the key's."""
+        return max(0, self.heap.indexes - 1)
 
 
 @dataclass
