@@ -40,6 +40,59 @@ def test_a_worker_helps_with_the_fill_that_another_leads(busy: Bench) -> None:
     assert helper.running
 
 
+PARTITIONED = """\
+osc: 1
+title: Sizes become bigint
+owner: stock-team
+operations:
+  - change_column: {table: stock, column: size, to: extent, type: bigint, up: size, down: "extent::int"}
+backfill: {speed: 5%}
+"""
+
+
+@pytest.fixture
+def parted(bench: Bench) -> Bench:
+    """Give a bench whose plan is of a partitioned table of four leaves."""
+    leaves = [
+        f"CREATE TABLE stock_{n} PARTITION OF stock FOR VALUES FROM ({n * 250}) TO ({(n + 1) * 250})" for n in range(4)
+    ]
+    bench.do(
+        "CREATE TABLE stock (id bigint PRIMARY KEY, size int, note text) PARTITION BY RANGE (id)",
+        *leaves,
+        "INSERT INTO stock SELECT n, n % 7, repeat('note ', 30) || n FROM generate_series(0, 999) AS n",
+        "ANALYZE stock",
+    )
+    bench.settings, bench.plan_text = PARALLEL, PARTITIONED
+    return bench
+
+
+@pytest.mark.parametrize("killed", [None, "helper", "leader"])
+def test_a_worker_helps_with_the_leaves_of_a_partitioned_table(parted: Bench, killed: str | None) -> None:
+    """Each leaf by one of them at a time, one that comes meanwhile as well, and whoever is killed is done without."""
+    leader = parted.command("apply", to="backfill")
+    parted.until("SELECT count(DISTINCT to_jsonb(s)->>'leaf') = 4 FROM osc.slice AS s")
+    helper = parted.command("worker")
+    parted.until(f"SELECT ({OWNERS}) = 2")
+    assert helper.until_it_says("helps: Fill")
+    parted.do(
+        "CREATE TABLE stock_4 PARTITION OF stock FOR VALUES FROM (1000) TO (1250)",
+        "INSERT INTO stock SELECT n, n % 7, 'late' FROM generate_series(1000, 1099) AS n",
+        "UPDATE stock_4 SET note = 'later' WHERE id = 1001",
+    )
+    if killed:
+        (helper if killed == "helper" else leader).kill()
+    if killed == "leader":
+        parted.until("SELECT count(*) = 1 FROM osc.change WHERE state = 'backfilled'", within_s=60)
+    else:
+        assert leader.wait(60).exit_code == 0
+    assert parted.look("SELECT id FROM stock WHERE size IS DISTINCT FROM extent") == []
+    assert parted.value("SELECT bool_and(finished) FROM osc.slice")
+    filled = parted.value("SELECT sum(rows_filled) FROM osc.slice")
+    assert (
+        filled == 1000 if not killed else filled <= 1000
+    )  # what one had not noted yet when it was killed is told by none
+
+
 @pytest.mark.parametrize("who", ["helper", "leader"])
 def test_whoever_is_killed_the_rest_goes_on_without(busy: Bench, who: str) -> None:
     leader = busy.command("apply", to="backfill")
