@@ -131,4 +131,43 @@ class Touch:
                 return
 
 
-FILLERS: dict[str, Callable[[str], Filler]] = {"osc": Osc, "one-update": OneUpdate, "trigger-touch-1000": Touch}
+class Busy:
+    """The control: a session that only computes, in statements of some ten milliseconds. It reads no table and writes no WAL,
+    so what the application feels of it is what any busy session costs on this machine.
+    """
+
+    SQL = "SELECT sum(n) FROM generate_series(1, 200000) AS n"
+
+    def __init__(self, dsn: str) -> None:
+        self._conn = psycopg.connect(dsn, autocommit=True, application_name=NAMED.format("busy"))
+        self._conn.execute("ALTER TABLE items ADD COLUMN total bigint")
+        self._may_go_on, self._is_over = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def on(self) -> None:
+        """Begin to compute."""
+        self._may_go_on.set()
+
+    def off(self) -> None:
+        """Stop behind the statement that runs."""
+        self._may_go_on.clear()
+
+    def close(self) -> None:
+        """End it, and close its session."""
+        self._is_over = True
+        self._may_go_on.set()
+        self._thread.join()
+        self._conn.close()
+
+    def _run(self) -> None:
+        while self._may_go_on.wait() and not self._is_over:
+            self._conn.execute(self.SQL)
+
+
+FILLERS: dict[str, Callable[[str], Filler]] = {
+    "osc": Osc,
+    "one-update": OneUpdate,
+    "trigger-touch-1000": Touch,
+    "busy": Busy,
+}

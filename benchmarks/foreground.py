@@ -1,8 +1,9 @@
 """``python -m benchmarks.foreground [--rows N] [--rate R] [--windows K] [--seconds S] [--svg DIR] [--json]``: what is felt.
 
 pgbench reads and updates rows of the table at a fixed rate all the time, while a fill is switched on and off in turns:
-osc with its default settings, one UPDATE, and the shape of pgroll. Latencies are from the moment a transaction was
-due, so a stall also shows in those that queued behind it; each belongs to the window in which it was due.
+osc with its default settings, one UPDATE, the shape of pgroll, and as a control a session that only computes. Latencies
+are from the moment a transaction was due, so a stall also shows in those that queued behind it; each belongs to the window
+in which it was due.
 """
 
 from __future__ import annotations

@@ -52,6 +52,18 @@ def one_update(conn: psycopg.Connection) -> None:
     conn.execute(ONE_UPDATE)
 
 
+def synced_update(conn: psycopg.Connection) -> None:
+    """One UPDATE of a table that has a sync trigger, as every fill beside a running application meets one; it does not fire."""
+    conn.execute(
+        "CREATE FUNCTION idle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        " CREATE TRIGGER idle BEFORE UPDATE ON items FOR EACH ROW"
+        " WHEN (current_setting('osc.writer', true) IS DISTINCT FROM 'backfill') EXECUTE FUNCTION idle();"
+        " SET osc.writer = 'backfill'"
+    )
+    conn.execute(ONE_UPDATE)
+    conn.execute("DROP TRIGGER idle ON items; DROP FUNCTION idle()")
+
+
 def offset_loop(conn: psycopg.Connection) -> None:
     """The loop of common guides: LIMIT and OFFSET over the whole table, 1,000 rows a batch."""
     (rows,) = conn.execute("SELECT count(*) FROM items").fetchone() or (0,)
@@ -106,6 +118,7 @@ def by_key(conn: psycopg.Connection, update: str) -> Iterator[int]:
 
 LOOPS: dict[str, Callable[[psycopg.Connection], None]] = {
     "one-update": one_update,
+    "one-update-synced": synced_update,
     "offset-loop": offset_loop,
     "trigger-touch-1000": trigger_touch,
     "plain-keyset": plain_keyset,

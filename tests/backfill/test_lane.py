@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from osc.errors import Conflict, LeaseLost, Refused
+from osc.executor.backfill.session import life_ms, prepare
 from osc.executor.handlers import fill
 from osc.sql import batch
 from osc.state import journal, slices
@@ -257,6 +258,21 @@ async def test_a_batch_of_rows_lives_shorter_than_one_row_may_so_that_nobody_wai
     await filling.walk(lane)
     assert await filling.poison() == []
     assert await (await one.execute("SELECT count(n) FROM t")).fetchone() == (12,)
+
+
+async def test_a_row_that_is_locked_is_given_up_before_the_batch_is(begin: Begin, app: OpenApp, upper: str) -> None:
+    """Where deadlock_timeout is long a tenth of it is longer than a batch lives: then both would look the same."""
+    one = await app()
+    await one.execute("CREATE TABLE t (id int PRIMARY KEY, s text)")
+    await one.execute("INSERT INTO t VALUES (1, 'a')")
+    filling = await begin(upper)
+    lane = await filling.lane()
+    for deadlock_ms, wait, life in ((1_000, "100ms", 200), (10_000, "100ms", 200), (200, "20ms", 100)):
+        filling.lead.deadlock_timeout_ms = deadlock_ms
+        await prepare(filling.lead, filling.step, lane.conn)
+        assert await (await lane.conn.execute("SHOW lock_timeout")).fetchone() == (wait,)
+        assert life_ms(filling.lead, 100.0) == life
+    assert life_ms(filling.lead) == 100
 
 
 async def test_the_whole_step_ends_with_its_journal_done_and_nothing_left_to_visit(

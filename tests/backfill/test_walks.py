@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from osc.errors import Refused
@@ -247,6 +248,70 @@ async def test_a_piece_of_a_wave_that_takes_too_long_is_cut_smaller_and_nothing_
     assert await lane.batch() == (False, 0)
     assert lane.pieces.staying.rows < blocks
     await holder.rollback()
+    await filling.walk(lane)
+    assert lane.skipped == 0
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
+async def test_an_end_that_takes_too_long_is_tried_again_with_less_and_the_round_goes_on(
+    begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await wide(app)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=2, walk="blocks", waves=4)
+    lane.waves.rested = 0
+    await lane.batch()
+    while lane._round.is_ahead:
+        await lane.batch()
+    assert lane.pieces is not None
+    windows, units = list(lane._round.windows), lane._units_to_end(lane._round.windows[0])
+    lane.pieces.staying.rows = 2
+    with monkeypatch.context() as patch:
+        patch.setattr(lane, "_execute", cancelled)
+        assert await lane.batch() == (False, 0)
+    assert list(lane._round.windows) == windows
+    assert lane._units_to_end(windows[0]) < units
+    await filling.walk(lane)
+    assert lane.skipped == 0
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
+async def test_windows_that_are_not_found_in_time_are_shorter_next_time(
+    begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await wide(app)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=50, walk="keyset", waves=4)
+    lane.waves.rested, lane.reach = 0, 16
+    with monkeypatch.context() as patch:
+        patch.setattr(Windows, "cut", cancelled)
+        assert await lane.batch() == (False, 50)  # a plain one meanwhile
+    assert lane.reach == 4
+    await filling.walk(lane)
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
+async def cancelled(*_: Any, **__: Any) -> Any:
+    raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
+
+
+@pytest.mark.parametrize(("walk", "rows"), [("keyset", 50), ("blocks", 2)])
+async def test_a_window_that_takes_long_to_read_is_ended_in_parts(
+    begin: Begin, app: OpenApp, walk: str, rows: int
+) -> None:
+    one = await wide(app)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=rows, walk=walk, waves=4)
+    lane.waves.rested = 0
+    await lane.batch()
+    while lane._round.is_ahead:
+        await lane.batch()
+    window = lane._round.windows[0]
+    assert lane.pieces is not None
+    lane.pieces.staying.rows = 1
+    assert (await lane.batch())[0] is False
+    assert lane._round.windows[0] == window
+    assert lane.cursor not in (window.lo, window.hi)
     await filling.walk(lane)
     assert lane.skipped == 0
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0

@@ -134,6 +134,18 @@ def test_rows_that_move_late_make_the_next_round_begin_with_more_room() -> None:
     assert waves.shares == shares(HEAP, 1)
 
 
+def test_rows_that_no_wave_has_met_ask_for_no_more_room() -> None:
+    waves = Waves(None, HEAP)
+    waves.took(ROWS_TO_JUDGE, ROWS_TO_JUDGE)
+    waves.took(ROWS_TO_JUDGE, 0, ends=True)
+    assert waves.round_begins() == shares(HEAP)
+
+
+def test_more_room_is_made_only_as_long_as_waves_pay() -> None:
+    assert shares(HEAP, 5) != shares(HEAP)
+    assert shares(HEAP, 30) == shares(HEAP)
+
+
 def test_shares_that_were_asked_for_stay_as_they_are() -> None:
     waves = Waves(8)
     waves.took(ROWS_TO_JUDGE, round(ROWS_TO_JUDGE * 0.7))

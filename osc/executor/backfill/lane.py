@@ -9,11 +9,11 @@ import psycopg
 
 from osc.errors import Conflict, LeaseLost, StepFailed
 from osc.executor.backfill.leaves import LeavesChanged, is_leaf
-from osc.executor.backfill.rounds import BLOCKS_MAX, GROWTH, PIECE_SHARE, Piece, Round, Sizes
+from osc.executor.backfill.rounds import BLOCKS_MAX, ENDED_AT_ONCE, GROWTH, PIECE_SHARE, Piece, Round, Sizes
 from osc.executor.backfill.servo import PANIC, Servo
 from osc.executor.backfill.session import life_ms, live
-from osc.executor.backfill.statements import Row, fetch_one, is_poison
-from osc.executor.backfill.waves import WHOLE, WINDOWS, Waves
+from osc.executor.backfill.statements import Row, fetch_one, is_busy, is_poison
+from osc.executor.backfill.waves import WHOLE, WINDOWS, Shares, Waves
 from osc.executor.backfill.windows import Window, Windows
 from osc.executor.handlers.transaction import explain
 from osc.executor.lead import Lead
@@ -132,14 +132,27 @@ class Lane:
             into = WHOLE
         windows: list[Window] = []
         if len(into) > 1:
-            cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.rows_per_block)
-            windows = await cutter.cut(self.cursor, self._window_units(len(into)), WINDOWS, into)
+            windows = await self._cut(into)
         if not windows:
             self._round.begin([Window(self.cursor, self.slice.hi, self.size.rows)])
             return
         if self.pieces is None:
             self.pieces = Sizes.first(windows[0].blocks, PIECE_SHARE * self.size.target_ms)
         self._round.begin(windows, self.pieces)
+
+    async def _cut(self, into: Shares) -> list[Window]:
+        """Return the windows of a round; none, and shorter ones are tried next, where they are of no use or not found in time."""
+        cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.rows_per_block)
+        windows: list[Window] = []
+        try:
+            await self._live(life_ms(self.lead))
+            windows = await cutter.cut(self.cursor, self._window_units(len(into)), WINDOWS, into)
+        except psycopg.Error as error:
+            if not is_busy(error):
+                raise
+        if not windows:
+            self.reach = max(1, self.reach // GROWTH)
+        return windows
 
     @property
     def _can_have_waves(self) -> bool:
@@ -148,8 +161,16 @@ class Lane:
 
     def _window_units(self, waves: int) -> int:
         """Return how long a window is, in units of the walk: begun small, as nobody knows yet what its rows cost."""
+        return max(1, min(self.size.rows * waves * self.reach, self._units_most(waves)))
+
+    def _units_most(self, waves: int) -> int:
         longest = BLOCKS_MAX if self.by_blocks else round(BLOCKS_MAX * self.rows_per_block)
-        return max(1, min(self.size.rows * waves * self.reach, self.size.rows_max * waves, longest))
+        return min(self.size.rows_max * waves, longest)
+
+    def _reach_out(self, waves: int) -> None:
+        """Make the windows of the next round longer, unless they are as long as may be."""
+        if self._window_units(waves) < self._units_most(waves):
+            self.reach *= GROWTH
 
     def _give_round_up(self) -> None:
         """Go on behind the checkpoint with windows cut anew; what waves have filled ahead of it stays filled."""
@@ -187,11 +208,9 @@ class Lane:
         self._moved_out += filled - min(int(row[3] or 0), filled)
         self._count_hot(filled, row[3], judge=not piece.moves and piece.number > 0)
         assert self.pieces is not None
-        expected = piece.blocks * self.rows_per_block * (behind - first) / piece.window.shares.of
         self.pieces.of(piece).took(
-            rows=piece.blocks, asked=piece.blocks, ms=float(row[1]), filled=piece.blocks * filled / expected,
-            wal_bytes=int(row[2]), held=self.held,
-        )  # fmt: skip
+            rows=piece.blocks, asked=piece.blocks, ms=float(row[1]), wal_bytes=int(row[2]), held=self.held
+        )
         await self._rest((self.lead.clock.monotonic() - begun) * 1000)
         return filled
 
@@ -199,11 +218,12 @@ class Lane:
         """Fill what is left of a window, and move the checkpoint behind it."""
         skipping = self.skip_windows > 0
         begun, before = self.lead.clock.monotonic(), self.cursor
-        ends = self.walk.close if window.has_waves and self.cursor == window.lo else ""
+        units = self._units_to_end(window)
+        ends = self.walk.close if units == window.units and window.has_waves and self.cursor == window.lo else ""
         sql = self.walk.skipping if skipping else ends or self.walk.batch
         try:
             row = await self._execute(
-                sql, window.units, self.cursor, window.hi, *self._told(self._moved_out), alone=window.units == 1
+                sql, units, self.cursor, window.hi, *self._told(self._moved_out), alone=units == 1
             )
         except psycopg.Error as error:
             return await self._missed(error, skipping=skipping, window=window)
@@ -215,9 +235,9 @@ class Lane:
         if finished or not window.has_waves or self.cursor == window.hi:
             self._round.windows.popleft()
             if window.has_waves and not self._round.windows:
-                self.reach *= GROWTH
+                self._reach_out(len(window.shares))
         if len(row) > HOT_AT:
-            self._count_hot(int(row[3]), row[HOT_AT], judge=window.has_waves)
+            self._count_hot(int(row[3]), row[HOT_AT], judge=window.has_waves, ends=True)
         # What an earlier version compiled tells no server time; then the round trip has to do.
         ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
         if self._is_to_be_learned_from(skipping=skipping) and not window.has_waves:
@@ -228,6 +248,23 @@ class Lane:
         told = max(0, rows - self._ahead)
         self._ahead = max(0, self._ahead - rows)
         return finished, told
+
+    def _units_to_end(self, window: Window) -> int:
+        """Return how much of a window one statement may end: behind waves nearly all of it is only read, yet all of it."""
+        if not window.has_waves or self.pieces is None:
+            return window.units
+        blocks = ENDED_AT_ONCE * self.pieces.staying.rows
+        if blocks >= window.blocks:
+            return window.units
+        return min(window.units, max(self.size.rows, blocks if self.by_blocks else round(blocks * self.rows_per_block)))
+
+    def _can_end_shorter(self, window: Window) -> bool:
+        """Take less of a window behind waves at once, what took too long; return whether that is less at all."""
+        before = self._units_to_end(window)
+        if window.has_waves and self.pieces is not None:
+            self.pieces.staying.halve()
+            self.size.halve()
+        return self._units_to_end(window) < before
 
     async def revisit(self, lo: Key | None, hi: Key | None, note: int) -> int | None:
         """Visit a window again, both ends included; return how many rows were still locked, ``None`` if it must be asked again.
@@ -278,11 +315,13 @@ class Lane:
 
     async def _fetch(self, sql: str, params: list[Any], *, alone: bool = True) -> Row | None:
         """Run a statement of the lane; one of more than one row, or block, lives shorter."""
-        life = life_ms(self.lead, None if alone else self.size.target_ms)
+        await self._live(life_ms(self.lead, None if alone else self.size.target_ms))
+        return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
+
+    async def _live(self, life: int) -> None:
         if life != self._life_ms:
             await live(self.lead, self.conn, life)
             self._life_ms = life
-        return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
 
     def _moved(self, row: Row) -> tuple[bool, int]:
         self.alone_too_slow = self._moved_out = 0
@@ -298,13 +337,13 @@ class Lane:
         assert self.cursor is not None
         return block_of(self.cursor) - (block_of(before) if before else 0)
 
-    def _count_hot(self, rows: int, hot: int | None, *, judge: bool) -> None:
+    def _count_hot(self, rows: int, hot: int | None, *, judge: bool, ends: bool = False) -> None:
         if hot is None:
             return
         self.counted += rows
         self.hot += min(int(hot), rows)
         if judge:
-            self.waves.took(rows, int(hot))
+            self.waves.took(rows, int(hot), ends=ends)
 
     def _is_to_be_learned_from(self, *, skipping: bool) -> bool:
         """Count the batch down from those that skip or stay small; the small ones teach nothing."""
@@ -355,6 +394,8 @@ class Lane:
         if self._may_be_gone(error):
             raise error
         outcome = classify(error, during="transaction")
+        if outcome is Outcome.CANCELLED and self._can_end_shorter(window):
+            return False, 0
         if outcome is not Outcome.LOCK_NOT_AVAILABLE or not window.has_waves:
             self._give_round_up()
         if outcome in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):

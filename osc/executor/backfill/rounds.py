@@ -17,6 +17,8 @@ from osc.state.slices import Key
 
 BLOCKS_MAX = 4_096
 """A window has so many blocks at most (32 MB): those of a round stay in memory between two waves, as small as that is."""
+ENDED_AT_ONCE = 2
+"""What ends a window may go through so many times as many blocks as a piece that finds room: it writes less."""
 GROWTH = 4
 """A round that is done makes the windows of the next so many times longer."""
 

@@ -33,6 +33,7 @@ async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
     """Give the session what a batch needs: it is neither version of the application, and it never waits long."""
     settings = lead.settings
     wait_ms = max(5, round(lead.deadlock_timeout_ms * settings.batch_lock_timeout_share))
+    wait_ms = min(wait_ms, life_ms(lead, 0.0) // 2)  # a row that is locked must be told from a batch that takes long
     replica = "SET session_replication_role = replica;" if step.triggers == "skip" else ""
     await run(
         conn,

@@ -107,10 +107,11 @@ def shares(heap: Heap, more: int = 0) -> Shares:
     if not ways:
         return WHOLE
     best = min(ways, key=lambda way: way.cost)
-    if best.cost > WORTH_IT * _Block(heap, of).cost_whole:
+    worth = WORTH_IT * _Block(heap, of).cost_whole
+    if best.cost > worth:
         return WHOLE
-    if more:
-        best = _Block(heap, of).cut(min(best.moved + more, of // 2)) or best
+    if more and (roomy := _Block(heap, of).cut(min(best.moved + more, of // 2))) and roomy.cost <= worth:
+        best = roomy
     return Shares(of, tuple(best.sizes), best.moving)
 
 
@@ -196,6 +197,7 @@ class Waves:
     shares: Shares = field(init=False)
     _rows: int = 0
     _hot: int = 0
+    _late: int = 0
 
     def __post_init__(self) -> None:
         self.cut(self.asked, self.heap)
@@ -220,12 +222,16 @@ class Waves:
     def rest(self) -> None:
         """Go without waves for a while, and longer if it was in vain before."""
         self.rested, self.rest_next = self.rest_next, min(self.rest_next * 2, REST_MAX)
-        self._rows = self._hot = 0
+        self._rows = self._hot = self._late = 0
 
-    def took(self, rows: int, hot: int) -> None:
-        """Count what a wave behind those that make room has updated, and how much of it HOT."""
+    def took(self, rows: int, hot: int, *, ends: bool = False) -> None:
+        """Count what a wave behind those that make room has updated, and how much of it HOT.
+
+        What ``ends`` a window also meets rows that no wave did, for which no room was made.
+        """
         self._rows += rows
         self._hot += hot
+        self._late += 0 if ends else rows - hot
 
     def round_begins(self) -> Shares:
         """Judge the round before, of one share after the other, and return the shares of the next.
@@ -238,13 +244,12 @@ class Waves:
             else:
                 self.rest_next = REST_FIRST
                 self._make_more_room()
-                self._rows = self._hot = 0
+                self._rows = self._hot = self._late = 0
         now = self.now
         self.rested = max(0, self.rested - 1)
         return now
 
     def _make_more_room(self) -> None:
-        late = self._rows - self._hot
-        if self.heap is not None and late > LATE_SHARE_MAX * self._rows:
+        if self.heap is not None and self._late > LATE_SHARE_MAX * self._rows:
             self.more = min(self.more + 1, self.shares.of // 2)
             self.cut(None, self.heap)
