@@ -5,9 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from osc.executor.backfill.crew import lane_of
 from osc.executor.backfill.lanes import BACK_AFTER, LOOK_EVERY_S, Lanes
 from osc.executor.backfill.pace import AUTO, LANES_AUTO_MAX
+from osc.executor.backfill.slicing import walk_for
 from osc.executor.backfill.waves import Heap, Shares
 from osc.settings import DEFAULTS
 
@@ -83,3 +86,17 @@ def test_what_one_statement_takes_is_not_handed_on_from_rows_to_blocks() -> None
     along.size.rows = 20_000
     through = lane_of(lead, step, pieces[1], conn, pace, heap, before=along)  # type: ignore[arg-type]
     assert through.size.rows == max(1, round(DEFAULTS.batch_rows_first / 60))
+
+
+@pytest.mark.parametrize(
+    ("follows", "indexes", "walk"),
+    [(True, 2, "keyset"), (True, 1, "blocks"), (False, 5, "blocks"), (None, 5, "blocks")],
+)
+def test_a_table_is_walked_along_its_key_where_the_heap_follows_it_and_looking_for_edges_is_not_felt(
+    follows: bool | None, indexes: int, walk: str
+) -> None:
+    step: Any = SimpleNamespace(blocks="by blocks", key=("id",))
+    heap = Heap(blocks=1_000, rows_per_block=60, free_share=0.0, indexes=indexes, follows_the_key=follows)
+    assert walk_for(step, heap, "auto") == walk
+    assert walk_for(step, heap, "keyset") == "keyset"
+    assert walk_for(SimpleNamespace(blocks=None, key=("id",)), heap, "auto") == "keyset"  # type: ignore[arg-type]

@@ -68,13 +68,14 @@ def walk_for(step: FillStep, heap: Heap, asked: str) -> str:
     """Return ``keyset`` or ``blocks``.
 
     Along the key where the heap follows it, through the blocks where it does not (random uuids) or nobody knows: there a
-    window of keys is scattered over all of the heap.
+    window of keys is scattered over all of the heap. Through the blocks as well where the key has the only index: so
+    little else is to be done there that looking for the edges of windows is felt.
     """
     if step.blocks is None:
         return "keyset"
     if asked in ("keyset", "blocks") and (asked == "blocks" or step.key):
         return asked
-    return "keyset" if step.key and heap.follows_the_key else "blocks"
+    return "keyset" if step.key and heap.follows_the_key and heap.indexes > 1 else "blocks"
 
 
 async def cut_all(lead: Lead, step: FillStep, pace: Pace) -> list[Slice]:
