@@ -128,7 +128,7 @@ def progress_text(progress: Progress) -> str:
 
 
 def engine_text(progress: Progress) -> str:
-    """Return ``by blocks in 14 waves, 2 lanes, 85 % of the updates touched no index``; empty where nothing walks."""
+    """Return ``by blocks in 18 waves, 2 lanes, 85 % of the updates touched no index``; empty where nothing walks."""
     if not progress.walk:
         return ""
     waves = f" in {progress.waves} waves" if (progress.waves or 1) > 1 else ""
