@@ -18,7 +18,7 @@ from osc.failpoints import PAIRS
 from osc.program import Phase
 from osc.settings import Settings
 from tests.acceptance.bench import ROWS, Bench
-from tests.acceptance.processes import ALONG_THE_KEY, QUICK, WALKS
+from tests.acceptance.processes import ALL_WALKS, ALONG_THE_KEY, QUICK
 from tests.fixtures.sweeping import daily
 
 BOTH_SIDES = ("register", "transaction", "build", "rename", "drop_index", "scan", "batch")
@@ -38,7 +38,7 @@ CONFLICT = 5
 
 def told(walk: int) -> Settings:
     """Return the settings of one of the walks."""
-    name, waves, lanes = WALKS[walk]
+    name, waves, lanes = ALL_WALKS[walk]
     return replace(QUICK, walk=name, waves=waves, lanes=lanes)
 
 
@@ -63,7 +63,7 @@ async def test_killed_forward_the_next_process_comes_to_the_same_end(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("walk", range(len(WALKS)))
+@pytest.mark.parametrize("walk", range(len(ALL_WALKS)))
 async def test_killed_in_any_walk_the_next_process_comes_to_the_same_end(
     bench: Bench, undisturbed: Callable[..., Any], walk: int
 ) -> None:

@@ -18,7 +18,7 @@ from osc.executor.backfill.windows import Windows
 from osc.executor.handlers import fill, verify
 from osc.sql.pages import block_of
 from osc.state import journal, lease, pauses, slices
-from tests.acceptance.processes import WALKS
+from tests.acceptance.processes import ALL_WALKS
 
 if TYPE_CHECKING:
     from osc.executor.lead import Lead
@@ -31,7 +31,7 @@ BIGINT = "- change_column: {table: t, column: s, to: n, type: bigint, up: 's::bi
 WIDE = "CREATE TABLE t (id bigint PRIMARY KEY, s int, x int, pad text DEFAULT repeat('x', 90))"
 TO_INT = "- change_column: {table: t, column: s, to: n, type: integer, up: 's::int', down: 'n::text'}"
 
-every_walk = pytest.mark.parametrize(("walk", "waves", "lanes"), WALKS)
+every_walk = pytest.mark.parametrize(("walk", "waves", "lanes"), ALL_WALKS)
 
 
 async def wide(app: OpenApp, rows: int = 2_000) -> App:
