@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -97,13 +97,14 @@ class OneUpdate:
             return
 
 
-class Touch:
-    """The shape of pgroll: batches of 1,000 rows by key fire a trigger; switched on and off between two of them."""
+class Switched:
+    """A loop over one session in a thread, switched on and off between two of its statements."""
+
+    NAME = ""
 
     def __init__(self, dsn: str) -> None:
-        self._conn = psycopg.connect(dsn, autocommit=True, application_name=NAMED.format("trigger-touch"))
+        self._conn = psycopg.connect(dsn, autocommit=True, application_name=NAMED.format(self.NAME))
         self._conn.execute("ALTER TABLE items ADD COLUMN total bigint")
-        add_touch(self._conn)
         self._may_go_on, self._is_over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -113,7 +114,7 @@ class Touch:
         self._may_go_on.set()
 
     def off(self) -> None:
-        """Stop it behind the batch that runs."""
+        """Stop it behind the statement that runs."""
         self._may_go_on.clear()
 
     def close(self) -> None:
@@ -125,44 +126,36 @@ class Touch:
 
     def _run(self) -> None:
         self._may_go_on.wait()
-        for _ in by_key(self._conn, TOUCH):
+        for _ in self._statements():
             self._may_go_on.wait()
             if self._is_over:
                 return
 
+    def _statements(self) -> Iterator[object]:
+        """Do one statement after the other, each when it is asked for."""
+        yield from ()
 
-class Busy:
+
+class Touch(Switched):
+    """The shape of pgroll: batches of 1,000 rows by key fire a trigger."""
+
+    NAME = "trigger-touch"
+
+    def _statements(self) -> Iterator[object]:
+        add_touch(self._conn)
+        yield from by_key(self._conn, TOUCH)
+
+
+class Busy(Switched):
     """The control: a session that only computes, in statements of some ten milliseconds. It reads no table and writes no WAL,
     so what the application feels of it is what any busy session costs on this machine.
     """
 
-    SQL = "SELECT sum(n) FROM generate_series(1, 200000) AS n"
+    NAME = "busy"
 
-    def __init__(self, dsn: str) -> None:
-        self._conn = psycopg.connect(dsn, autocommit=True, application_name=NAMED.format("busy"))
-        self._conn.execute("ALTER TABLE items ADD COLUMN total bigint")
-        self._may_go_on, self._is_over = threading.Event(), False
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def on(self) -> None:
-        """Begin to compute."""
-        self._may_go_on.set()
-
-    def off(self) -> None:
-        """Stop behind the statement that runs."""
-        self._may_go_on.clear()
-
-    def close(self) -> None:
-        """End it, and close its session."""
-        self._is_over = True
-        self._may_go_on.set()
-        self._thread.join()
-        self._conn.close()
-
-    def _run(self) -> None:
-        while self._may_go_on.wait() and not self._is_over:
-            self._conn.execute(self.SQL)
+    def _statements(self) -> Iterator[object]:
+        while True:
+            yield self._conn.execute("SELECT sum(n) FROM generate_series(1, 200000) AS n")
 
 
 FILLERS: dict[str, Callable[[str], Filler]] = {
