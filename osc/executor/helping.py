@@ -15,7 +15,7 @@ import anyio
 
 from osc.errors import LeaseLost
 from osc.executor.backfill.crew import crew_for
-from osc.executor.backfill.lane import Rewritten
+from osc.executor.backfill.ground import Rewritten
 from osc.executor.backfill.leaves import LeavesChanged
 from osc.executor.backfill.pace import Pace
 from osc.executor.keeping import single

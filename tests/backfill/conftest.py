@@ -46,7 +46,7 @@ class Filling:
     verify_step: VerifyStep
     opened: AsyncExitStack
 
-    async def lane(self, *, rows: int = 10, walk: str = "keyset", waves: int = 1, **settings: Any) -> Lane:
+    async def lane(self, *, rows: int = 10, walk: str = "keyset", waves: int | str = 1, **settings: Any) -> Lane:
         """Return a lane under a new claim on the table's slice, whose batches have ``rows`` rows (or blocks)."""
         self.lead.executor.settings = replace(
             self.lead.settings,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osc.executor.backfill.rounds import Piece, Round, Sizes
+from osc.executor.backfill.lengths import Sizes
+from osc.executor.backfill.rounds import Piece, Round
 from osc.executor.backfill.waves import Shares
 from osc.executor.backfill.windows import Window
 from osc.sql.pages import block_of, position

@@ -12,8 +12,8 @@ import pytest
 
 from osc.errors import Refused
 from osc.executor.backfill.crew import crew_for
-from osc.executor.backfill.lane import Rewritten
-from osc.executor.backfill.waves import Shares
+from osc.executor.backfill.ground import Rewritten
+from osc.executor.backfill.waves import REST_FIRST, Shares
 from osc.executor.backfill.windows import Windows
 from osc.executor.handlers import fill, verify
 from osc.sql.pages import block_of
@@ -21,6 +21,8 @@ from osc.state import journal, lease, pauses, slices
 from tests.acceptance.processes import ALL_WALKS
 
 if TYPE_CHECKING:
+    from osc.executor.backfill.lane import Lane
+    from osc.executor.backfill.lengths import Sizes
     from osc.executor.lead import Lead
     from osc.state.journal import StepRow
     from tests.backfill.conftest import App, Begin, Filling, OpenApp
@@ -42,6 +44,17 @@ async def wide(app: OpenApp, rows: int = 2_000) -> App:
     await one.execute("CREATE INDEX ON t (x)")
     await one.execute("VACUUM (ANALYZE) t")
     return one
+
+
+async def behind_its_waves(filling: Filling, rows: int, walk: str) -> tuple[Lane, Sizes]:
+    """Return a lane whose waves went through the windows of a round, which are to be ended, and the sizes of its pieces."""
+    lane = await filling.lane(rows=rows, walk=walk, waves=4)
+    lane.waves.rested = 0
+    await lane.batch()
+    while lane._round.is_ahead:
+        await lane.batch()
+    assert lane.lengths.pieces is not None
+    return lane, lane.lengths.pieces
 
 
 async def value(conn: App, sql: str) -> Any:
@@ -174,6 +187,23 @@ async def test_a_window_of_keys_has_waves_only_where_its_rows_lie_together(
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
 
+@pytest.mark.parametrize("walk", ["keyset", "blocks"])
+async def test_behind_the_shares_that_make_room_no_row_has_to_move(begin: Begin, app: OpenApp, walk: str) -> None:
+    """What the model says of a block is true of real ones: so no round asks for more room."""
+    one = await wide(app, 12_000)
+    for column in ("pad", "id, x"):
+        await one.execute(f"CREATE INDEX ON t ({column})".encode())
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=100 if walk == "keyset" else 10, walk=walk, waves="auto")
+    lane.waves.rested = 0
+    shares = lane.waves.shares
+    assert len(shares) > shares.moving > 0
+    await filling.walk(lane)
+    assert lane.hot > 0.8 * lane.counted
+    assert (lane.waves.more, lane.waves.rest_next) == (0, REST_FIRST)
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
 async def test_a_held_horizon_makes_waves_rest_and_the_fill_goes_on_without(begin: Begin, app: OpenApp) -> None:
     one = await wide(app, 12_000)
     filling = await begin(BIGINT)
@@ -237,16 +267,16 @@ async def test_a_piece_of_a_wave_that_takes_too_long_is_cut_smaller_and_nothing_
     lane = await filling.lane(rows=20, walk="blocks", waves=4)
     lane.waves.rested = 0
     await lane.batch()
-    assert lane.pieces is not None
-    blocks = lane.pieces.staying.rows
+    assert lane.lengths.pieces is not None
+    blocks = lane.lengths.pieces.staying.rows
     assert blocks > 4
-    while lane._round.next(lane.pieces).moves:  # type: ignore[union-attr]
+    while lane._round.next(lane.lengths.pieces).moves:  # type: ignore[union-attr]
         await lane.batch()
     holder = await app(autocommit=False)
     await holder.execute("SELECT FROM t FOR UPDATE")
     await lane.conn.execute("SET statement_timeout = '50ms'; SET lock_timeout = '5s'")
     assert await lane.batch() == (False, 0)
-    assert lane.pieces.staying.rows < blocks
+    assert lane.lengths.pieces.staying.rows < blocks
     await holder.rollback()
     await filling.walk(lane)
     assert lane.skipped == 0
@@ -257,23 +287,48 @@ async def test_an_end_that_takes_too_long_is_tried_again_with_less_and_the_round
     begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = await wide(app)
-    filling = await begin(BIGINT)
-    lane = await filling.lane(rows=2, walk="blocks", waves=4)
-    lane.waves.rested = 0
-    await lane.batch()
-    while lane._round.is_ahead:
-        await lane.batch()
-    assert lane.pieces is not None
-    windows, units = list(lane._round.windows), lane._units_to_end(lane._round.windows[0])
-    lane.pieces.staying.rows = 2
+    lane, pieces = await behind_its_waves(filling := await begin(BIGINT), 2, "blocks")
+    windows, units = list(lane._round.windows), lane.lengths.end(lane._round.windows[0])
+    pieces.staying.rows = 2
     with monkeypatch.context() as patch:
         patch.setattr(lane, "_execute", cancelled)
         assert await lane.batch() == (False, 0)
     assert list(lane._round.windows) == windows
-    assert lane._units_to_end(windows[0]) < units
+    assert lane.lengths.end(windows[0]) < units
     await filling.walk(lane)
     assert lane.skipped == 0
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
+async def test_many_rows_live_shortly_and_what_is_alone_or_only_read_as_long_as_may_be(
+    begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wide(app)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=50, walk="keyset", waves=4)
+    lane.size.target_ms = 100.0
+    cut, lives = Windows.cut, []
+
+    async def life() -> str:
+        row = await (await lane.conn.execute("SHOW statement_timeout")).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    async def watched(self: Windows, *args: Any) -> Any:
+        lives.append(await life())
+        return await cut(self, *args)
+
+    monkeypatch.setattr(Windows, "cut", watched)
+    lane.waves.rested = 1
+    await lane.batch()
+    lives.append(await life())  # of a plain batch
+    await lane.batch()
+    lives.append(await life())  # of a piece of some blocks
+    assert lane.lengths.pieces is not None
+    lane.lengths.pieces.moving.rows = 1
+    await lane.batch()
+    lives.append(await life())  # of a single one
+    assert lives == ["200ms", "500ms", "200ms", "500ms"]
 
 
 async def test_windows_that_are_not_found_in_time_are_shorter_next_time(
@@ -282,11 +337,11 @@ async def test_windows_that_are_not_found_in_time_are_shorter_next_time(
     one = await wide(app)
     filling = await begin(BIGINT)
     lane = await filling.lane(rows=50, walk="keyset", waves=4)
-    lane.waves.rested, lane.reach = 0, 16
+    lane.waves.rested, lane.lengths.reach = 0, 16
     with monkeypatch.context() as patch:
         patch.setattr(Windows, "cut", cancelled)
         assert await lane.batch() == (False, 50)  # a plain one meanwhile
-    assert lane.reach == 4
+    assert lane.lengths.reach == 4
     await filling.walk(lane)
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
@@ -300,15 +355,9 @@ async def test_a_window_that_takes_long_to_read_is_ended_in_parts(
     begin: Begin, app: OpenApp, walk: str, rows: int
 ) -> None:
     one = await wide(app)
-    filling = await begin(BIGINT)
-    lane = await filling.lane(rows=rows, walk=walk, waves=4)
-    lane.waves.rested = 0
-    await lane.batch()
-    while lane._round.is_ahead:
-        await lane.batch()
+    lane, pieces = await behind_its_waves(filling := await begin(BIGINT), rows, walk)
     window = lane._round.windows[0]
-    assert lane.pieces is not None
-    lane.pieces.staying.rows = 1
+    pieces.staying.rows = 1
     assert (await lane.batch())[0] is False
     assert lane._round.windows[0] == window
     assert lane.cursor not in (window.lo, window.hi)

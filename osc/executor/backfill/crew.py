@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import psycopg
 
 from osc.executor.backfill import slicing
 from osc.executor.backfill.bloat import BloatGuard
-from osc.executor.backfill.lane import Lane, Rewritten, SliceTaken
+from osc.executor.backfill.ground import Rewritten
+from osc.executor.backfill.lane import Lane, SliceTaken
 from osc.executor.backfill.lanes import Lanes
 from osc.executor.backfill.leaves import LeavesChanged, is_leaf, on
+from osc.executor.backfill.lengths import Lengths
 from osc.executor.backfill.meter import Meter
 from osc.executor.backfill.pace import AUTO, Pace
-from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import prepare
 from osc.executor.backfill.skipped import revisit_all
 from osc.executor.backfill.waves import FIRST_BATCHES, Heap, Waves
@@ -40,21 +41,14 @@ def lane_of(
     before: Lane | None = None,
 ) -> Lane:  # fmt: skip
     """Return a lane on a slice that is claimed; batches begin small, or as large as ``before`` had them on the last one."""
-    settings = lead.settings
-    per_unit = max(1.0, heap.rows_per_block) if (walk or piece.walk) == "blocks" else 1.0
-
-    def units(rows: int) -> int:
-        return max(1, round(rows / per_unit))
-
-    size = Servo(
-        pace.batch_target_ms, units(settings.batch_rows_first), settings.batch_rows_min, units(settings.batch_rows_max)
-    )
-    lane = Lane(lead, step, piece, conn, size, waves=Waves(rested=FIRST_BATCHES), rows_per_unit=per_unit,
-                rows_per_block=max(1.0, heap.rows_per_block), speed=pace.speed, walk_name=walk)  # fmt: skip
-    if before is not None and before.by_blocks == lane.by_blocks:
-        lane.size, lane.waves, lane.pieces, lane.reach = before.size, before.waves, before.pieces, before.reach
-    lane.waves.cut(*waves_for(piece, heap, pace))  # somebody may have set it since the last slice
-    return lane
+    by_blocks, rows_per_block = (walk or piece.walk) == "blocks", max(1.0, heap.rows_per_block)
+    if before is not None and before.by_blocks == by_blocks:
+        lengths, waves = replace(before.lengths, rows_per_block=rows_per_block), before.waves
+    else:
+        lengths = Lengths.first(lead.settings, pace.batch_target_ms, by_blocks=by_blocks, rows_per_block=rows_per_block)
+        waves = Waves(rested=FIRST_BATCHES)
+    waves.cut(*waves_for(piece, heap, pace))  # somebody may have set it since the last slice
+    return Lane(lead, step, piece, conn, lengths, waves=waves, speed=pace.speed, walk_name=walk)
 
 
 def waves_for(piece: Slice, heap: Heap, pace: Pace) -> tuple[int | None, Heap | None]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import psycopg
 
-from osc.errors import Conflict, LeaseLost, StepFailed
-from osc.executor.backfill.leaves import LeavesChanged, is_leaf
-from osc.executor.backfill.rounds import BLOCKS_MAX, ENDED_AT_ONCE, GROWTH, PIECE_SHARE, Piece, Round, Sizes
-from osc.executor.backfill.servo import PANIC, Servo
+from osc.errors import LeaseLost, StepFailed
+from osc.executor.backfill import ground
+from osc.executor.backfill.lengths import Lengths
+from osc.executor.backfill.rounds import Piece, Round
+from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import life_ms, live
 from osc.executor.backfill.statements import Row, fetch_one, is_busy, is_poison
 from osc.executor.backfill.waves import WHOLE, WINDOWS, Shares, Waves
@@ -23,7 +24,7 @@ from osc.pg.session import Connection, within
 from osc.program import FillStep
 from osc.program.steps import Walk
 from osc.redaction import HELD_BACK, Quoted
-from osc.sql import batch, pages, passing
+from osc.sql import batch, passing
 from osc.sql.pages import block_of
 from osc.state import slices
 from osc.state.slices import Key, Slice
@@ -42,35 +43,19 @@ class SliceTaken(LeaseLost):
     """Another lane walks this slice now."""
 
 
-class Rewritten(Exception):
-    """The table, or its leaf of that oid, has another file than the one the slice's blocks are in."""
-
-    def __init__(self, leaf: int | None = None) -> None:
-        super().__init__(leaf)
-        self.leaf = leaf
-
-
 @dataclass
 class Lane:
     """A walk over one slice on one session. ``seq`` and ``cursor`` are those of the slice row after the last batch.
 
-    ``size`` counts what one statement without waves takes, in units of the walk: rows along a key, blocks in the heap.
-    A window with waves is longer, and they go through it in pieces.
+    It counts in units of the walk: rows along a key, blocks in the heap.
     """
 
     lead: Lead
     step: FillStep
     slice: Slice
     conn: Connection
-    size: Servo
+    lengths: Lengths
     waves: Waves = field(default_factory=lambda: Waves(1))
-    pieces: Sizes | None = None
-    """What one statement of a wave takes; none before the first round."""
-    reach: int = 1
-    """So many times as long as shares of one statement make a window it is: more after each round that was done."""
-    rows_per_unit: float = 1.0
-    """How many rows a unit holds, about: 1 along a key."""
-    rows_per_block: float = 1.0
     speed: float = 1.0
     held: bool = False
     """Whether a limit is so near, or was reached, that batches must not grow."""
@@ -108,7 +93,17 @@ class Lane:
 
     @property
     def by_blocks(self) -> bool:
-        return (self.walk_name or self.slice.walk) == "blocks"
+        return self.lengths.by_blocks
+
+    @property
+    def size(self) -> Servo:
+        """What one statement without waves takes."""
+        return self.lengths.size
+
+    @property
+    def rows_at_once(self) -> float:
+        """About how many rows a statement fills."""
+        return self.lengths.rows_at_once(len(self.waves.now))
 
     async def batch(self) -> tuple[bool, int]:
         """Do one statement; return whether the slice is finished and how many rows it went on by.
@@ -118,11 +113,10 @@ class Lane:
         await failpoint("batch.before")
         if not self._round.windows:
             await self._begin_round()
-        if self.pieces is not None:
-            self.pieces.aim(PIECE_SHARE * self.size.target_ms)
-            if (piece := self._round.next(self.pieces)) is not None:
-                return False, await self._wave(piece)
-        return await self._end_of_window(self._round.windows[0])
+        window = self._round.windows[0]
+        if window.has_waves and (piece := self._round.next(self.lengths.aimed(window.blocks))) is not None:
+            return False, await self._wave(piece)
+        return await self._end_of_window(window)
 
     async def _begin_round(self) -> None:
         """Cut the next windows; without waves one at a time, of the size that is right for it now."""
@@ -136,22 +130,20 @@ class Lane:
         if not windows:
             self._round.begin([Window(self.cursor, self.slice.hi, self.size.rows)])
             return
-        if self.pieces is None:
-            self.pieces = Sizes.first(windows[0].blocks, PIECE_SHARE * self.size.target_ms)
-        self._round.begin(windows, self.pieces)
+        self._round.begin(windows, self.lengths.aimed(windows[0].blocks))
 
     async def _cut(self, into: Shares) -> list[Window]:
         """Return the windows of a round; none, and shorter ones are tried next, where they are of no use or not found in time."""
-        cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.rows_per_block)
+        cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.lengths.rows_per_block)
         windows: list[Window] = []
         try:
             await self._live(life_ms(self.lead))
-            windows = await cutter.cut(self.cursor, self._window_units(len(into)), WINDOWS, into)
+            windows = await cutter.cut(self.cursor, self.lengths.window(len(into)), WINDOWS, into)
         except psycopg.Error as error:
             if not is_busy(error):
                 raise
         if not windows:
-            self.reach = max(1, self.reach // GROWTH)
+            self.lengths.shrink()
         return windows
 
     @property
@@ -159,38 +151,16 @@ class Lane:
         """The programs of earlier versions know other shares, and go without waves."""
         return "$8" in self.walk.wave
 
-    def _window_units(self, waves: int) -> int:
-        """Return how long a window is, in units of the walk: begun small, as nobody knows yet what its rows cost."""
-        return max(1, min(self.size.rows * waves * self.reach, self._units_most(waves)))
-
-    def _units_most(self, waves: int) -> int:
-        longest = BLOCKS_MAX if self.by_blocks else round(BLOCKS_MAX * self.rows_per_block)
-        return min(self.size.rows_max * waves, longest)
-
-    def _reach_out(self, waves: int) -> None:
-        """Make the windows of the next round longer, unless they are as long as may be."""
-        if self._window_units(waves) < self._units_most(waves):
-            self.reach *= GROWTH
-
     def _give_round_up(self) -> None:
         """Go on behind the checkpoint with windows cut anew; what waves have filled ahead of it stays filled."""
         self._round.give_up()
-        self.reach = max(1, self.reach // GROWTH)
+        self.lengths.shrink()
 
     async def _wave(self, piece: Piece) -> int:
         """Fill one share of a piece ahead of the checkpoint; what a miss leaves out the end of the window fills."""
         begun = self.lead.clock.monotonic()
         first, behind = piece.window.shares.places(piece.number)
-        params = [
-            piece.lo,
-            piece.hi,
-            first,
-            self.slice.slice,
-            self.slice.epoch,
-            self.seq,
-            piece.window.shares.of,
-            behind,
-        ]
+        params = [piece.lo, piece.hi, first, *self._fence, piece.window.shares.of, behind]
         try:
             row = await self._fetch(self.walk.wave, params, alone=piece.blocks == 1)
         except psycopg.Error as error:
@@ -207,8 +177,7 @@ class Lane:
         self._ahead += filled
         self._moved_out += filled - min(int(row[3] or 0), filled)
         self._count_hot(filled, row[3], judge=not piece.moves and piece.number > 0)
-        assert self.pieces is not None
-        self.pieces.of(piece).took(
+        self._size_of(piece).took(
             rows=piece.blocks, asked=piece.blocks, ms=float(row[1]), wal_bytes=int(row[2]), held=self.held
         )
         await self._rest((self.lead.clock.monotonic() - begun) * 1000)
@@ -218,7 +187,7 @@ class Lane:
         """Fill what is left of a window, and move the checkpoint behind it."""
         skipping = self.skip_windows > 0
         begun, before = self.lead.clock.monotonic(), self.cursor
-        units = self._units_to_end(window)
+        units = self.lengths.end(window)
         ends = self.walk.close if units == window.units and window.has_waves and self.cursor == window.lo else ""
         sql = self.walk.skipping if skipping else ends or self.walk.batch
         try:
@@ -235,7 +204,7 @@ class Lane:
         if finished or not window.has_waves or self.cursor == window.hi:
             self._round.windows.popleft()
             if window.has_waves and not self._round.windows:
-                self._reach_out(len(window.shares))
+                self.lengths.grow(len(window.shares))
         if len(row) > HOT_AT:
             self._count_hot(int(row[3]), row[HOT_AT], judge=window.has_waves, ends=True)
         # What an earlier version compiled tells no server time; then the round trip has to do.
@@ -248,23 +217,6 @@ class Lane:
         told = max(0, rows - self._ahead)
         self._ahead = max(0, self._ahead - rows)
         return finished, told
-
-    def _units_to_end(self, window: Window) -> int:
-        """Return how much of a window one statement may end: behind waves nearly all of it is only read, yet all of it."""
-        if not window.has_waves or self.pieces is None:
-            return window.units
-        blocks = ENDED_AT_ONCE * self.pieces.staying.rows
-        if blocks >= window.blocks:
-            return window.units
-        return min(window.units, max(self.size.rows, blocks if self.by_blocks else round(blocks * self.rows_per_block)))
-
-    def _can_end_shorter(self, window: Window) -> bool:
-        """Take less of a window behind waves at once, what took too long; return whether that is less at all."""
-        before = self._units_to_end(window)
-        if window.has_waves and self.pieces is not None:
-            self.pieces.staying.halve()
-            self.size.halve()
-        return self._units_to_end(window) < before
 
     async def revisit(self, lo: Key | None, hi: Key | None, note: int) -> int | None:
         """Visit a window again, both ends included; return how many rows were still locked, ``None`` if it must be asked again.
@@ -289,8 +241,7 @@ class Lane:
     async def name(self, key: Key, error: psycopg.Error) -> None:
         """Name a row behind the checkpoint that cannot be filled (I9)."""
         said = without_values(error)
-        params = [key, self.slice.slice, self.slice.epoch, self.seq, sqlstate_of(error), said]
-        if await self._fetch(passing.NAME_POISON, params):
+        if await self._fetch(passing.NAME_POISON, [key, *self._fence, sqlstate_of(error), said]):
             self.seq += 1
             self._count_poison(said)
 
@@ -306,8 +257,15 @@ class Lane:
     async def _execute(
         self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object, alone: bool = True
     ) -> Row | None:
-        params = [lo, hi, limit, self.slice.slice, self.slice.epoch, self.seq, *extra]
-        return await self._fetch(sql, params, alone=alone)
+        return await self._fetch(sql, [lo, hi, limit, *self._fence, *extra], alone=alone)
+
+    @property
+    def _fence(self) -> tuple[int, int, int]:
+        """What each statement proves: that the slice is ours, and as we left it."""
+        return self.slice.slice, self.slice.epoch, self.seq
+
+    def _size_of(self, piece: Piece) -> Servo:
+        return self.lengths.aimed(piece.blocks).of(moves=piece.moves)
 
     def _told(self, moved_out: int) -> list[int]:
         """Return what a walk by blocks is told besides: rows that are not in the window any more, but were."""
@@ -358,7 +316,7 @@ class Lane:
 
     def _learn(self, units: int, *, asked: int, filled: int, ms: float, wal_bytes: int) -> None:
         """Teach the servo what ``units`` cost."""
-        expected = units * self.rows_per_unit
+        expected = units * self.lengths.rows_per_unit
         share = filled / expected if expected else 1.0
         self.size.took(rows=units, asked=asked, ms=ms, filled=share * units, wal_bytes=wal_bytes, held=self.held)
 
@@ -373,14 +331,10 @@ class Lane:
         if self._may_be_gone(error):
             raise error
         outcome = classify(error, during="transaction")
-        assert self.pieces is not None
         if outcome is Outcome.TRANSIENT:
             await self.lead.clock.sleep(self.lead.settings.transient_pause_first_s)
         elif outcome is Outcome.CANCELLED and piece.blocks > 1:
-            self.pieces.of(piece).took(
-                rows=piece.blocks, asked=piece.blocks, ms=2 * PANIC * self.pieces.of(piece).target_ms
-            )
-            return
+            return self._size_of(piece).halve(piece.blocks)
         elif is_poison(error):
             self.waves.rest()
             return self._give_round_up()
@@ -394,7 +348,7 @@ class Lane:
         if self._may_be_gone(error):
             raise error
         outcome = classify(error, during="transaction")
-        if outcome is Outcome.CANCELLED and self._can_end_shorter(window):
+        if outcome is Outcome.CANCELLED and self.lengths.shorten_end(window):
             return False, 0
         if outcome is not Outcome.LOCK_NOT_AVAILABLE or not window.has_waves:
             self._give_round_up()
@@ -446,21 +400,8 @@ class Lane:
             self._give_round_up()
             return False, 0
         await self.lead.may_go_on()  # stays while paused
-        if not await is_leaf(self.lead, self.step, self.slice.leaf):
-            raise LeavesChanged
-        if self.by_blocks and await self._asked(f"SELECT {pages.filenode(self.step.table)}::bigint") != now.filenode:
-            raise Rewritten(self.slice.leaf)
-        if not await self._asked(f"SELECT {self.step.guard}"):
-            raise Conflict(
-                f"the sync trigger of {self.step.table} is missing, disabled or changed, or another trigger would fire for "
-                "what the fill writes; the fill stopped",
-                hint=f"put the triggers back as they were and osc advance {self.lead.change.id}, or roll back",
-            )
+        await ground.prove(self.lead, self.step, now, by_blocks=self.by_blocks)
         return False, 0
 
     def _may_be_gone(self, error: psycopg.Error) -> bool:
         return self.step.root is not None and isinstance(error, psycopg.errors.UndefinedTable)
-
-    async def _asked(self, sql: str) -> Any:
-        row = await self.lead.ask(fetch_one(self.lead.control, sql, []))
-        return row[0] if row else None

@@ -53,7 +53,7 @@ class Meter:
                           total=total, facts=self._facts(now))  # fmt: skip
 
     def _facts(self, now: Progress) -> dict[str, object]:
-        rows = sum(lane.size.rows * lane.rows_per_unit for lane in self.lanes)
+        rows = sum(lane.rows_at_once for lane in self.lanes)
         return {
             "batch_rows": round(rows / max(1, len(self.lanes))),
             "filled": now.rows_filled,

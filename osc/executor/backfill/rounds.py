@@ -10,22 +10,10 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from osc.executor.backfill.servo import Servo
+from osc.executor.backfill.lengths import Sizes
 from osc.executor.backfill.windows import Window
 from osc.sql.pages import position
 from osc.state.slices import Key
-
-BLOCKS_MAX = 4_096
-"""A window has so many blocks at most (32 MB): those of a round stay in memory between two waves, as small as that is."""
-ENDED_AT_ONCE = 2
-"""What ends a window may go through so many times as many blocks as a piece that finds room: it writes less."""
-GROWTH = 4
-"""A round that is done makes the windows of the next so many times longer."""
-
-
-PIECE_SHARE = 0.3
-"""A piece aims at this share of a batch's time. The snapshot of a statement that began before a wave keeps its dead versions
-from being pruned by the next, in other lanes: so each must be short against the time a wave takes through the round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +30,6 @@ class Piece:
     def moves(self) -> bool:
         """Whether rows are moved to other blocks, to make room."""
         return self.number < self.window.shares.moving
-
-
-@dataclass
-class Sizes:
-    """How many blocks a piece may have: of shares that move rows, and of those that find room."""
-
-    moving: Servo
-    staying: Servo
-
-    @classmethod
-    def first(cls, blocks: int, target_ms: float) -> Sizes:
-        """Return sizes that begin with so many blocks."""
-        return cls(Servo(target_ms, blocks, 1, BLOCKS_MAX), Servo(target_ms, blocks, 1, BLOCKS_MAX))
-
-    def of(self, piece: Piece) -> Servo:
-        return self.moving if piece.moves else self.staying
-
-    def aim(self, target_ms: float) -> None:
-        self.moving.target_ms = self.staying.target_ms = target_ms
 
 
 @dataclass
@@ -104,7 +73,7 @@ class Round:
         whole = Piece(window, number, first, last, window.blocks)
         begin = self._at if self._at is not None else window.first_block
         left = window.first_block + window.blocks - begin
-        blocks = math.ceil(left / math.ceil(left / max(1, sizes.of(whole).rows)))
+        blocks = math.ceil(left / math.ceil(left / sizes.of(moves=whole.moves).rows))
         lo = first if self._at is None else position(begin)
         hi = last if blocks >= left else position(begin + blocks)
         return Piece(window, number, lo, hi, blocks)

@@ -69,9 +69,11 @@ class Servo:
         # Up to the next whole row: a quarter of one or two rows is none, and the size would never recover.
         self._set(min(math.ceil(self.rows * factor), math.floor(want)) if factor > 1 else self.rows * factor)
 
-    def halve(self) -> None:
-        """Take half as many rows: the batch could not be done in its time, or holds a row that cannot be filled."""
-        self._set(self.rows / 2)
+    def halve(self, asked: int | None = None) -> None:
+        """Take half as many rows: the batch, of ``asked`` if not ``self.rows``, could not be done in its time, or holds
+        a row that cannot be filled.
+        """
+        self._set(min(self.rows, self.rows if asked is None else asked) / 2)
 
     def _cost(self, newest: float) -> float:
         """Return the milliseconds that a row costs, as far as is known with the newest batch."""

@@ -9,7 +9,8 @@ import psycopg
 from osc.errors import Refused
 from osc.executor.backfill import slicing
 from osc.executor.backfill.crew import crew_for, lane_of
-from osc.executor.backfill.lane import Lane, Rewritten
+from osc.executor.backfill.ground import Rewritten
+from osc.executor.backfill.lane import Lane
 from osc.executor.backfill.leaves import LeavesChanged, on
 from osc.executor.backfill.pace import Pace
 from osc.executor.backfill.session import prepare

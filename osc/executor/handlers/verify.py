@@ -8,8 +8,9 @@ import psycopg
 
 from osc.errors import Refused
 from osc.executor.backfill import slicing
+from osc.executor.backfill.ground import Rewritten
 from osc.executor.backfill.inspection import inspect
-from osc.executor.backfill.lane import Lane, Rewritten
+from osc.executor.backfill.lane import Lane
 from osc.executor.backfill.leaves import LeavesChanged, is_leaf, on
 from osc.executor.backfill.looking import Page, Verdict, ask
 from osc.executor.backfill.session import prepare
