@@ -33,8 +33,6 @@ ROW_TRIES_MAX = 5
 """A row that alone takes longer than a batch may live so many times cannot be filled, and is named like one that raises."""
 SMALL_AFTER_POISON = 4
 """So many batches stay small after a row that raised, before they grow again: such rows come in crowds."""
-
-
 HOT_AT = batch.PLAIN_COLUMNS + 2
 """Where a batch tells how many of its updates were HOT, behind its cost."""
 
@@ -210,9 +208,10 @@ class Lane:
         # What an earlier version compiled tells no server time; then the round trip has to do.
         ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
         if self._is_to_be_learned_from(skipping=skipping) and not window.has_waves:
-            self._learn(
-                self._units_moved(rows, before), asked=window.units, filled=int(row[3]), ms=ms, wal_bytes=wal_bytes
-            )
+            self.size.took(
+                rows=self._units_moved(rows, before), asked=window.units, ms=ms, wal_bytes=wal_bytes, held=self.held,
+                filled=int(row[3]) / self.lengths.rows_per_unit,
+            )  # fmt: skip
         await self._rest(took_ms)
         told = max(0, rows - self._ahead)
         self._ahead = max(0, self._ahead - rows)
@@ -313,12 +312,6 @@ class Lane:
             self.small_until -= 1
             return False
         return True
-
-    def _learn(self, units: int, *, asked: int, filled: int, ms: float, wal_bytes: int) -> None:
-        """Teach the servo what ``units`` cost."""
-        expected = units * self.lengths.rows_per_unit
-        share = filled / expected if expected else 1.0
-        self.size.took(rows=units, asked=asked, ms=ms, filled=share * units, wal_bytes=wal_bytes, held=self.held)
 
     async def _rest(self, took_ms: float) -> None:
         if self.speed < 1.0:
