@@ -79,6 +79,12 @@ class _Session:
     """The words of the last exchange."""
     replied: int = 0
     """Bytes of the reply to the exchange that has the fault."""
+    parsed: str = ""
+    """The text of the unnamed statement."""
+    unanswered: int = 1
+    """Exchanges whose end was not seen, the greeting among them; statements may be sent before others have answered."""
+    before: int = 0
+    """So many of them come before the one that has the fault."""
     passed_at: float = field(default_factory=time.monotonic)
     """When something was last on its way."""
 
@@ -158,10 +164,14 @@ class Line(Middleman):
             kind = message[:1]
             if kind in (b"Q", b"P"):
                 text = message[5:].split(b"\0")[0 if kind == b"Q" else 1].decode("utf-8", "replace")
+                session.parsed = text
+            elif kind == b"B":
+                text = text or session.parsed
             if kind in (b"P", b"B", b"D", b"E", b"C"):
                 continue
-            if kind in (b"Q", b"S") and text:
+            if kind in (b"Q", b"S"):
                 self._note(session, text)
+                session.unanswered += 1
                 text = ""
             await asyncio.sleep(self.weather.delay_s)
             if session.fault is not None and session.fault.loses == "request":
@@ -191,6 +201,8 @@ class Line(Middleman):
                 return
 
     def _note(self, session: _Session, text: str) -> None:
+        if not text:
+            return
         self.seen[words(text)] += 1
         session.asked = words(text)
         exchange = Exchange(text, self.seen[words(text)])
@@ -201,7 +213,7 @@ class Line(Middleman):
         if fault.happened and fault.whole:
             session.fault = fault
         elif not fault.happened and fault.hits(exchange):
-            session.fault, session.replied = fault, 0
+            session.fault, session.replied, session.before = fault, 0, session.unanswered
             fault.happened = fault.loses in ("every reply", "reply", "part of the reply")
 
     def _happen(self, session: _Session) -> None:
@@ -219,7 +231,10 @@ class Line(Middleman):
                 return
             session.passed_at = time.monotonic()
             await asyncio.sleep(self.weather.delay_s)
-            fault = session.fault
+            fault = None if session.before else session.fault
+            if message[:1] == b"Z":
+                session.unanswered -= 1
+                session.before = max(0, session.before - 1)
             if self.weather.swallows or (fault is not None and fault.loses in ("every reply", "every message")):
                 continue
             if fault is not None and fault.loses == "reply":
