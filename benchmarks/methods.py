@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import psycopg
 
 from osc.executor.backfill import lane, windows
 from osc.executor.backfill.statements import Row
+from osc.pg.pipeline import Pipeline
 from osc.pg.session import Connection
 from osc.pg.target import Target
 from osc.program import Phase
@@ -158,22 +160,53 @@ def osc(dsn: str, pacing: str) -> dict[str, object]:
         ).fetchone()
         assert row is not None
         lanes = 2 if "parallel: 2" in pacing else 1
-        return {**_took(dsn, row[0], whole_s, cpu_s), "outside_sql_share": 1 - in_sql[0] / lanes / row[0]}
+        return {**_took(dsn, row[0], whole_s, cpu_s), "outside_sql_share": 1 - in_sql.seconds / lanes / row[0]}
 
 
-def timed_statements() -> list[float]:
-    """Have the lanes' waits for the server counted, in seconds; what is left of a fill's time is osc's own."""
-    waited, fetch_one = [0.0], lane.fetch_one
+@dataclass
+class InSql:
+    """For how long, in seconds, at least one statement of a session was with the server; summed over sessions."""
 
-    async def counted(conn: Connection, sql: str, params: list[Any]) -> Row | None:
-        begun = time.perf_counter()
+    seconds: float = 0.0
+    _since: dict[int, tuple[int, float]] = field(default_factory=dict)
+
+    def sent(self, conn: Connection) -> None:
+        """One more is on its way."""
+        running, since = self._since.get(id(conn), (0, 0.0))
+        self._since[id(conn)] = running + 1, since if running else time.perf_counter()
+
+    def answered(self, conn: Connection) -> None:
+        """One has come back."""
+        running, since = self._since[id(conn)]
+        self._since[id(conn)] = running - 1, since
+        if running == 1:
+            self.seconds += time.perf_counter() - since
+
+
+def timed_statements() -> InSql:
+    """Have the time counted in which statements of the lanes run; what is left of a fill's time is osc's own."""
+    in_sql, fetch_one, send, answer = InSql(), lane.fetch_one, Pipeline.send, Pipeline.answer
+
+    async def fetched(conn: Connection, sql: str, params: list[Any]) -> Row | None:
+        in_sql.sent(conn)
         try:
             return await fetch_one(conn, sql, params)
         finally:
-            waited[0] += time.perf_counter() - begun
+            in_sql.answered(conn)
 
-    lane.fetch_one = windows.fetch_one = counted
-    return waited
+    async def sent(self: Pipeline, params: Sequence[Any]) -> None:
+        in_sql.sent(self.conn)
+        await send(self, params)
+
+    async def answered(self: Pipeline) -> Row | None:
+        try:
+            return await answer(self)
+        finally:
+            in_sql.answered(self.conn)
+
+    lane.fetch_one = windows.fetch_one = fetched
+    Pipeline.send, Pipeline.answer = sent, answered  # type: ignore[method-assign]
+    return in_sql
 
 
 async def _apply(session: Session, path: Path) -> None:

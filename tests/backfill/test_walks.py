@@ -53,6 +53,7 @@ async def behind_its_waves(filling: Filling, rows: int, walk: str) -> tuple[Lane
     await lane.batch()
     while lane._round.is_ahead:
         await lane.batch()
+    await lane.settle()
     assert lane.lengths.pieces is not None
     return lane, lane.lengths.pieces
 
@@ -248,6 +249,7 @@ async def test_a_pause_stops_between_two_waves(begin: Begin, app: OpenApp) -> No
     lane = await filling.lane(rows=2, walk="blocks", waves=4)
     for _ in range(4):
         await lane.batch()
+    await lane.settle()
     assert lane._round.is_ahead
     before = await value(one, "SELECT count(n) FROM t")
     await lane.lead.ask(pauses.pause(lane.lead.control, "*", who="sre", reason="look"))
@@ -270,13 +272,16 @@ async def test_a_piece_of_a_wave_that_takes_too_long_is_cut_smaller_and_nothing_
     assert lane.lengths.pieces is not None
     blocks = lane.lengths.pieces.staying.rows
     assert blocks > 4
-    while lane._round.next(lane.lengths.pieces).moves:  # type: ignore[union-attr]
+    while lane._round._due[0][0] < lane.waves.now.moving:
         await lane.batch()
+    await lane.settle()
     holder = await app(autocommit=False)
     await holder.execute("SELECT FROM t FOR UPDATE")
     await lane.conn.execute("SET statement_timeout = '50ms'; SET lock_timeout = '5s'")
+    due = lane._round._due[0], lane._round._at
     assert await lane.batch() == (False, 0)
     assert lane.lengths.pieces.staying.rows < blocks
+    assert (lane._round._due[0], lane._round._at or due[0][1].first_block) == (due[0], due[1] or due[0][1].first_block)
     await holder.rollback()
     await filling.walk(lane)
     assert lane.skipped == 0
@@ -310,6 +315,7 @@ async def test_many_rows_live_shortly_and_what_is_alone_or_only_read_as_long_as_
     cut, lives = Windows.cut, []
 
     async def life() -> str:
+        await lane.settle()
         row = await (await lane.conn.execute("SHOW statement_timeout")).fetchone()
         assert row is not None
         return str(row[0])

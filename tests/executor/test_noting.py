@@ -48,7 +48,7 @@ async def shown(session: Session) -> Progress:
 
 async def test_a_fill_that_rests_shows_its_progress_but_no_time_left(dsn: str, tmp_path: Path) -> None:
     flag = tmp_path / "stop"
-    plan = table(dsn, tmp_path, f"speed: 5%, batch_target: 10ms, pause_when: [{{file: {flag}}}]", 40_000)
+    plan = table(dsn, tmp_path, f"speed: 5%, batch_target: 10ms, pause_when: [{{file: {flag}}}]", 120_000)
     async with applying(dsn, plan) as session:
         await until(dsn, NOTED.format(kind="fill"))
         goes = await shown(session)

@@ -221,6 +221,7 @@ class Crew:
                 if self.lead.clock.monotonic() - noted_s >= COUNTED_EVERY_S:
                     noted_s = self.lead.clock.monotonic()
                     await self._note(lane)
+            self.meter.add(await lane.settle())
         finally:
             self._left = 0
         await self._note(lane)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +11,7 @@ import psycopg
 
 from osc.errors import LeaseLost, StepFailed
 from osc.executor.backfill import ground
-from osc.executor.backfill.lengths import Lengths
+from osc.executor.backfill.lengths import Lengths, Sizes
 from osc.executor.backfill.rounds import Piece, Round
 from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import life_ms, live
@@ -20,6 +22,7 @@ from osc.executor.handlers.transaction import explain
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
 from osc.pg.outcome import Outcome, classify, sqlstate_of, without_values
+from osc.pg.pipeline import Pipeline
 from osc.pg.session import Connection, within
 from osc.program import FillStep
 from osc.program.steps import Walk
@@ -33,6 +36,8 @@ ROW_TRIES_MAX = 5
 """A row that alone takes longer than a batch may live so many times cannot be filled, and is named like one that raises."""
 SMALL_AFTER_POISON = 4
 """So many batches stay small after a row that raised, before they grow again: such rows come in crowds."""
+IN_FLIGHT = 2
+"""So many pieces of a wave are sent at most before the first has answered: the next lies ready when one is done."""
 HOT_AT = batch.PLAIN_COLUMNS + 2
 """Where a batch tells how many of its updates were HOT, behind its cost."""
 
@@ -76,6 +81,9 @@ class Lane:
     cursor: Key | None = field(init=False)
     walk: Walk = field(init=False)
     _round: Round = field(default_factory=Round)
+    _pipeline: Pipeline = field(init=False)
+    _sent: deque[Piece] = field(default_factory=deque)
+    """Pieces in flight. While there are any, nothing else runs on the session."""
     _moved_out: int = 0
     """Rows that waves found no room for since the checkpoint moved: they are in no window any more, but were."""
     _ahead: int = 0
@@ -88,6 +96,7 @@ class Lane:
         self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
         self.skip_next = self.lead.settings.skip_windows_first
         self.walk = self.step.walk(self.walk_name or self.slice.walk)
+        self._pipeline = Pipeline(self.conn, self.walk.wave)
 
     @property
     def by_blocks(self) -> bool:
@@ -112,9 +121,16 @@ class Lane:
         if not self._round.windows:
             await self._begin_round()
         window = self._round.windows[0]
-        if window.has_waves and (piece := self._round.next(self.lengths.aimed(window.blocks))) is not None:
-            return False, await self._wave(piece)
+        if window.has_waves and await self._send_pieces(self.lengths.aimed(window)):
+            return False, await self._wave()
         return await self._end_of_window(window)
+
+    async def settle(self) -> int:
+        """Have what was sent ahead answered, so that nothing runs on the session; return how many rows it filled."""
+        rows = 0
+        while self._sent:
+            rows += await self._wave()
+        return rows
 
     async def _begin_round(self) -> None:
         """Cut the next windows; without waves one at a time, of the size that is right for it now."""
@@ -128,7 +144,7 @@ class Lane:
         if not windows:
             self._round.begin([Window(self.cursor, self.slice.hi, self.size.rows)])
             return
-        self._round.begin(windows, self.lengths.aimed(windows[0].blocks))
+        self._round.begin(windows, self.lengths.aimed(windows[0]))
 
     async def _cut(self, into: Shares) -> list[Window]:
         """Return the windows of a round; none, and shorter ones are tried next, where they are of no use or not found in time."""
@@ -154,21 +170,45 @@ class Lane:
         self._round.give_up()
         self.lengths.shrink()
 
-    async def _wave(self, piece: Piece) -> int:
-        """Fill one share of a piece ahead of the checkpoint; what a miss leaves out the end of the window fills."""
-        begun = self.lead.clock.monotonic()
-        first, behind = piece.window.shares.places(piece.number)
-        params = [piece.lo, piece.hi, first, *self._fence, piece.window.shares.of, behind]
+    async def _send_pieces(self, sizes: Sizes) -> bool:
+        """Send the next piece, and another behind it that waits on the server; return whether any is in flight.
+
+        Where the lane rests between two, or they live differently long, each is sent alone.
+        """
+        while len(self._sent) < (IN_FLIGHT if self.speed == 1.0 else 1):
+            piece = self._round.take(sizes)
+            if piece is None:
+                break
+            life = self._life(alone=piece.blocks == 1)
+            if self._sent and life != self._life_ms:
+                self._round.put_back(piece)
+                break
+            await self._live(life)
+            slice_, epoch, seq = self._fence
+            first, behind = piece.window.shares.places(piece.number)
+            fence = [slice_, epoch, seq + len(self._sent)]
+            await self._pipeline.send([piece.lo, piece.hi, first, *fence, piece.window.shares.of, behind])
+            self._sent.append(piece)
+        return bool(self._sent)
+
+    async def _wave(self) -> int:
+        """Hear what became of the first piece in flight: one share of some blocks, filled ahead of the checkpoint.
+
+        What a miss leaves out the end of the window fills.
+        """
+        begun, piece = self.lead.clock.monotonic(), self._sent.popleft()
         try:
-            row = await self._fetch(self.walk.wave, params, alone=piece.blocks == 1)
+            row = await self._answer()
         except psycopg.Error as error:
+            await self._call_back()
             await self._missed_wave(error, piece)
             return 0
         await failpoint("batch.after")
         if row is None:
+            await self._call_back()
+            self._round.put_back(piece)
             await self._find_out()
             return 0
-        self._round.done(piece)
         self.seq += 1
         filled = int(row[0])
         self.filled += filled
@@ -180,6 +220,17 @@ class Lane:
         )
         await self._rest((self.lead.clock.monotonic() - begun) * 1000)
         return filled
+
+    async def _answer(self) -> Row | None:
+        return await within(self.conn, self.lead.settings.query_deadline_s, self._pipeline.answer())
+
+    async def _call_back(self) -> None:
+        """Hear what was sent behind a piece that was not done: it proves a ``seq`` that is not there, and wrote nothing."""
+        for _ in self._sent:
+            with contextlib.suppress(psycopg.Error):  # of a session that is lost the next statement will tell
+                await self._answer()
+        while self._sent:
+            self._round.put_back(self._sent.pop())
 
     async def _end_of_window(self, window: Window) -> tuple[bool, int]:
         """Fill what is left of a window, and move the checkpoint behind it."""
@@ -264,16 +315,20 @@ class Lane:
         return self.slice.slice, self.slice.epoch, self.seq
 
     def _size_of(self, piece: Piece) -> Servo:
-        return self.lengths.aimed(piece.blocks).of(moves=piece.moves)
+        return self.lengths.aimed(piece.window).of(moves=piece.moves)
 
     def _told(self, moved_out: int) -> list[int]:
         """Return what a walk by blocks is told besides: rows that are not in the window any more, but were."""
         return [moved_out] if self.by_blocks else []
 
     async def _fetch(self, sql: str, params: list[Any], *, alone: bool = True) -> Row | None:
-        """Run a statement of the lane; one of more than one row, or block, lives shorter."""
-        await self._live(life_ms(self.lead, None if alone else self.size.target_ms))
+        """Run a statement of the lane."""
+        await self._live(self._life(alone=alone))
         return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
+
+    def _life(self, *, alone: bool) -> int:
+        """Return how long a statement may take: one of more than one row, or block, lives shorter."""
+        return life_ms(self.lead, None if alone else self.size.target_ms)
 
     async def _live(self, life: int) -> None:
         if life != self._life_ms:
@@ -327,15 +382,15 @@ class Lane:
         if outcome is Outcome.TRANSIENT:
             await self.lead.clock.sleep(self.lead.settings.transient_pause_first_s)
         elif outcome is Outcome.CANCELLED and piece.blocks > 1:
-            return self._size_of(piece).halve(piece.blocks)
+            self._round.put_back(piece)
+            self._size_of(piece).halve(piece.blocks)
         elif is_poison(error):
             self.waves.rest()
-            return self._give_round_up()
+            self._give_round_up()
         elif outcome in (Outcome.AMBIGUOUS, Outcome.UNREACHABLE):
             raise error
         elif outcome not in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):
             raise explain(self.step.title, error) from error
-        self._round.done(piece)
 
     async def _missed(self, error: psycopg.Error, *, skipping: bool, window: Window) -> tuple[bool, int]:
         if self._may_be_gone(error):

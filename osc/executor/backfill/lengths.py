@@ -49,7 +49,7 @@ class Lengths:
     size: Servo
     by_blocks: bool
     rows_per_block: float
-    reach: int = 1
+    reach: int = GROWTH
     """So many times as long as shares of one statement make a window it is: more after each round that was done."""
     pieces: Sizes | None = None
     """None before the first round."""
@@ -80,12 +80,19 @@ class Lengths:
         """Return how long a window with so many waves is: short at first, as nobody knows yet what its rows cost."""
         return max(1, min(self.size.rows * waves * self.reach, self._longest(waves)))
 
-    def aimed(self, blocks: int) -> Sizes:
-        """Return the sizes of pieces, which begin with so many blocks, aimed at their share of a batch's time now."""
+    def aimed(self, window: Window) -> Sizes:
+        """Return the sizes of pieces, aimed at their share of a batch's time now."""
+        target_ms = PIECE_SHARE * self.size.target_ms
         if self.pieces is None:
-            self.pieces = Sizes.first(blocks, self.size.target_ms)
-        self.pieces.aim(PIECE_SHARE * self.size.target_ms)
+            self.pieces = Sizes.first(self._first_piece(window, target_ms), target_ms)
+        self.pieces.aim(target_ms)
         return self.pieces
+
+    def _first_piece(self, window: Window, target_ms: float) -> int:
+        """Return how many blocks a piece has before any was done: a share of their rows takes as long as plain batches say."""
+        known = self.size.in_time(target_ms)
+        units = (self.size.rows if known is None else known) * len(window.shares)
+        return max(1, min(window.blocks, round(units if self.by_blocks else units / self.rows_per_block)))
 
     def grow(self, waves: int) -> None:
         """Make the windows of the next round longer, unless they are as long as may be."""

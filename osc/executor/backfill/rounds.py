@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from osc.executor.backfill.lengths import Sizes
 from osc.executor.backfill.windows import Window
@@ -22,6 +22,7 @@ class Piece:
 
     window: Window
     number: int
+    first_block: int
     lo: Key | None
     hi: Key | None
     blocks: int
@@ -54,7 +55,7 @@ class Round:
         for number in range(len(windows[0].shares)):
             for window in windows:
                 is_last = number == len(window.shares) - 1
-                if not is_last or window.blocks > sizes.staying.rows:
+                if not is_last or _cut(window.blocks, sizes.staying.rows) < window.blocks:
                     self._due.append((number, window))
 
     def give_up(self) -> None:
@@ -63,33 +64,39 @@ class Round:
         self._due.clear()
         self._at = None
 
-    def next(self, sizes: Sizes) -> Piece | None:
-        """Return the next piece of the wave that is due; ``None`` when all have gone through."""
+    def take(self, sizes: Sizes) -> Piece | None:
+        """Return the next piece of the wave that is due, and go on behind it; ``None`` when all have gone through."""
         if not self._due:
             return None
         number, window = self._due[0]
         assert window.ground is not None
         first, last = window.ground
-        whole = Piece(window, number, first, last, window.blocks)
-        begin = self._at if self._at is not None else window.first_block
+        begin = window.first_block if self._at is None else self._at
         left = window.first_block + window.blocks - begin
-        blocks = math.ceil(left / math.ceil(left / sizes.of(moves=whole.moves).rows))
-        lo = first if self._at is None else position(begin)
-        hi = last if blocks >= left else position(begin + blocks)
-        return Piece(window, number, lo, hi, blocks)
-
-    def done(self, piece: Piece) -> None:
-        """Go on behind ``piece``."""
-        number, window = self._due[0]
-        assert (number, window) == (piece.number, piece.window)
-        begin = (self._at if self._at is not None else window.first_block) + piece.blocks
-        if begin >= window.first_block + window.blocks:
+        whole = Piece(window, number, begin, first if begin == window.first_block else position(begin), last, left)
+        blocks = _cut(left, sizes.of(moves=whole.moves).rows)
+        if blocks >= left:
             self._due.popleft()
             self._at = None
-        else:
-            self._at = begin
+            return whole
+        self._at = begin + blocks
+        return replace(whole, hi=position(self._at), blocks=blocks)
+
+    def put_back(self, piece: Piece) -> None:
+        """Go on with ``piece`` once more, which was taken last, or before those that were put back already."""
+        if not self._due or self._due[0] != (piece.number, piece.window):
+            self._due.appendleft((piece.number, piece.window))
+        self._at = piece.first_block
 
     @property
     def is_ahead(self) -> bool:
         """Whether waves are still to go through the windows."""
         return bool(self._due)
+
+
+def _cut(blocks: int, size: int) -> int:
+    """Return how long the first of some pieces of equal length is, each about as long as ``size``.
+
+    One is up to half as long again, rather than that what is hardly longer than one is cut in two that are half empty.
+    """
+    return math.ceil(blocks / max(1, round(blocks / size)))

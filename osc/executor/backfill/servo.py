@@ -75,6 +75,10 @@ class Servo:
         """
         self._set(min(self.rows, self.rows if asked is None else asked) / 2)
 
+    def in_time(self, ms: float) -> float | None:
+        """Return how many rows take so long, as far as is known; ``None`` where nothing is."""
+        return None if self._average is None else ms / self._average
+
     def _cost(self, newest: float) -> float:
         """Return the milliseconds that a row costs, as far as is known with the newest batch."""
         self._costs.append(newest)
