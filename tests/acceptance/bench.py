@@ -100,6 +100,12 @@ class Bench:
             for statement in statements:
                 conn.execute(statement)
 
+    def take_the_lead(self) -> None:
+        """Take the lead from whoever has it, in one transaction: its holder cannot renew it in between."""
+        self.do(
+            "UPDATE osc.heartbeat SET expires_at = now(); SELECT osc.take_lease(1, pg_catalog.gen_random_uuid(), 60)"
+        )
+
     @contextmanager
     def holding(
         self, statement: str, *, isolation: str = "READ COMMITTED", application: str = "somebody"

@@ -113,7 +113,7 @@ async def test_losing_the_lead_ends_a_build(bench: Bench) -> None:
     with bench.holding("SELECT 1", isolation="REPEATABLE READ"):
         command = bench.command("apply", to="backfill")
         bench.until(BUILDING)
-        bench.do("UPDATE osc.heartbeat SET expires_at = now()", "SELECT osc.take_lease(1, gen_random_uuid(), 60)")
+        bench.take_the_lead()
         assert command.wait().exit_code == 75
         bench.until(
             "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'"

@@ -41,7 +41,7 @@ def test_a_zombie_in_the_middle_of_a_takeover_is_fenced_in_its_transaction(bench
     """The epoch in the step's row decides, not what the zombie believes: its session is alive, its statement is sent."""
     zombie = bench.command("apply", "transaction.before=stop@1", to="expand")
     bench.until_stopped(zombie)
-    bench.do("UPDATE osc.heartbeat SET expires_at = now()", "SELECT osc.take_lease(1, gen_random_uuid(), 60)")
+    bench.take_the_lead()
     zombie.go_on()
     assert zombie.wait().exit_code == LEASE_LOST
     assert bench.value("SELECT count(*) FROM pg_attribute WHERE attname = 'quantity'") == 0
@@ -60,7 +60,7 @@ def test_an_epoch_that_ends_while_its_transaction_waits_for_the_lock_commits_not
     with bench.holding("SELECT count(*) FROM items") as holder:
         zombie = bench.command("apply", to="expand")
         bench.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'DO %' AND wait_event_type = 'Lock'")
-        bench.do("UPDATE osc.heartbeat SET expires_at = now()", "SELECT osc.take_lease(1, gen_random_uuid(), 60)")
+        bench.take_the_lead()
         holder.rollback()
     assert zombie.wait().exit_code == LEASE_LOST
     assert bench.value("SELECT count(*) FROM pg_attribute WHERE attname = 'quantity'") == 0
