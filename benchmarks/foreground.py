@@ -148,7 +148,7 @@ def _filled(conn: psycopg.Connection) -> int:
 
 def summed_up(found: Run) -> dict[str, object]:
     """Return what is printed: medians over the windows, on and off."""
-    rates = [window.rows_per_s for window in found.windows if window.is_on]
+    on_windows = [window for window in found.windows if window.is_on]
     on, off = (
         {
             name: round(statistics.median(of), 2)
@@ -161,11 +161,11 @@ def summed_up(found: Run) -> dict[str, object]:
         for is_on in (True, False)
         for mine in [[window.latencies(found.samples) for window in found.windows if window.is_on is is_on]]
     )
-    rate = statistics.median(rates)
+    rate = sum(window.filled for window in on_windows) / sum(window.until - window.since for window in on_windows)
     return {
         "method": found.method,
         "rows": found.rows,
-        "windows": len(rates),
+        "windows": len(on_windows),
         "off": off,
         "on": on,
         "p99_ratio": round(on["p99_ms"] / off["p99_ms"], 2),

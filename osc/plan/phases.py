@@ -199,7 +199,7 @@ class BackfillSettings(PhaseSettings):
     """Shares of each block that are filled one after the other, so that most updates find room in it and touch no index;
     `auto` counts indexes, rows and free room. In force for a lane's next slice."""
     speed: Share | None = None
-    """Share of the time spent working; the rest is rest."""
+    """Share of the time spent working; the rest is rest. Without it all of it, and half while others are at work on the server."""
     triggers: Literal["refuse", "fire", "skip"] | None = None
     """What becomes of the application's own triggers that the fill would fire."""
     max_replica_lag: Annotated[Duration | Off, OrNone(Duration, "10ms", "1d")] | None = None

@@ -106,8 +106,8 @@ class Walk(Value):
     (text arrays or NULL for unbounded; exclusive, inclusive), ``$3`` limit in the walk's units, ``$4`` slice, ``$5``
     epoch, ``$6`` seq; ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and
     ``$8``. They answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused
-    or out of sequence. ``wave`` fills places ``$3`` to below ``$8`` of each ``$7`` of some blocks and answers ``filled``,
-    its cost, and ``hot``.
+    or out of sequence. ``wave`` fills places ``$3`` to below ``$8`` of each ``$7`` of some blocks, resting at every
+    ``$9``-th (0: never), and answers ``filled``, its cost, and ``hot``.
     ``end`` gives the fixed upper bound: the last position once triggers are live.
     """
 
@@ -118,7 +118,7 @@ class Walk(Value):
     pass_over: str
     end: str
     wave: str = ""
-    """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions know no ``$8``, and are not used."""
+    """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions know no ``$9``, and are not used."""
     next_edge: str = ""
     """The position ``$3`` units behind ``$1``, up to ``$2``, and its place; empty where positions can be counted."""
     last_edge: str = ""

@@ -23,6 +23,10 @@ FENCED = "s.slice = $4 AND s.epoch = $5 AND s.seq = $6"
 
 PLAIN_COLUMNS = 5
 """What a batch returns without its cost: cursor, finished, rows, filled, skipped."""
+REST_EVERY_MAX = 255
+"""A statement may rest after so many blocks at most: it counts them by one byte of their number."""
+REST_S = 0.0009
+"""What pg_sleep is told to sleep for a millisecond: it rounds up to whole ones, of which 0.001 makes two."""
 COST = (
     "extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000 AS ms,\n"
     "       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), moved.lsn) AS wal_bytes"
@@ -106,13 +110,19 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     the very same block, and touches no index (HOT). It runs ahead of the checkpoint, which the batch that ends the
     window moves: whatever a wave left out, or wrote twice in vain, that batch puts right.
 
+    It sleeps for a millisecond at every ``$9``-th block, not at all if that is 0.
     It answers how many rows it filled, its cost, and how many of its updates were HOT (NULL where nobody counts).
     """
     me = page.me
     place = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5)"
     share = f"({place} + ($7::integer - $3::integer)) % $7::integer < $8::integer - $3::integer"
     within = f"{keyset.after(page.place, me)}\n      AND {keyset.up_to(page.place, me)}"
-    window = f"{within}\n      AND {share}\n      AND EXISTS (SELECT FROM moved)"
+    # Once a block: at one row of the share, the one at its last place (place 0 has the row at $7).
+    begins = (
+        f"{_low_byte_of_block(me)} % $9::integer = 0 AND {place} = coalesce(nullif($8::integer - 1, 0), $7::integer)"
+    )
+    rest = f"CASE WHEN $9::integer > 0 AND {begins}\n          THEN pg_catalog.pg_sleep({REST_S}) IS NOT NULL ELSE true END"
+    window = f"{within}\n      AND {share}\n      AND {rest}\n      AND EXISTS (SELECT FROM moved)"
     return f"""WITH moved AS (
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1
@@ -124,6 +134,10 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
 SELECT (SELECT count(*) FROM filled) AS filled,
        {COST}{_hot(page, filled)}
 FROM moved"""
+
+
+def _low_byte_of_block(me: str) -> str:
+    return f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 3)"
 
 
 def revisit(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:

@@ -48,6 +48,16 @@ FROM pg_catalog.pg_stat_activity AS a
 WHERE a.backend_type IS NOT DISTINCT FROM 'client backend' AND a.application_name NOT LIKE 'osc:%%'
    OR a.backend_type IS NULL;
 
+-- name: at_work
+-- Who has run something for somebody else within so many seconds, in any database: they share its processors.
+SELECT count(*) FILTER (WHERE a.state = 'active'
+                           OR a.state_change > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(within_s)s)
+       ) AS seen,
+       count(*) FILTER (WHERE a.state IS NULL AND a.backend_type IS NULL) AS hidden
+FROM pg_catalog.pg_stat_activity AS a
+WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL AND a.application_name NOT LIKE 'osc:%%'
+  AND (a.backend_type = 'client backend' OR a.backend_type IS NULL);
+
 -- name: lock_waiters
 SELECT count(DISTINCT l.pid) AS waiting
 FROM pg_catalog.pg_locks AS l

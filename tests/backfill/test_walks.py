@@ -378,7 +378,7 @@ async def test_waves_take_an_even_share_of_each_block_and_all_of_it(begin: Begin
     lane = await filling.lane(rows=100, walk="blocks", waves=4)
     shares = []
     for number in range(4):
-        params = [None, lane.slice.hi, number, lane.slice.slice, lane.slice.epoch, lane.seq, 4, number + 1]
+        params = [None, lane.slice.hi, number, lane.slice.slice, lane.slice.epoch, lane.seq, 4, number + 1, 0]
         row = await lane._fetch(lane.walk.wave, params)
         assert row is not None
         lane.seq += 1
@@ -393,7 +393,7 @@ async def test_a_wave_of_a_fenced_lane_writes_nothing(begin: Begin, app: OpenApp
     filling = await begin(BIGINT)
     old = await filling.lane(rows=100, walk="blocks", waves=4)
     await filling.lane(rows=100, walk="blocks", waves=4)
-    params = [None, old.slice.hi, 0, old.slice.slice, old.slice.epoch, old.seq, 4, 1]
+    params = [None, old.slice.hi, 0, old.slice.slice, old.slice.epoch, old.seq, 4, 1, 0]
     assert await old._fetch(old.walk.wave, params) is None
     assert await value(one, "SELECT count(n) FROM t") == 0
 

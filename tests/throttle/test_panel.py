@@ -225,12 +225,20 @@ async def test_for_some_seconds_after_a_rest_nothing_grows(held: Held) -> None:
     assert not held.throttle.is_near
 
 
+class AtWorkSaid(Says):
+    are = True
+
+    def __init__(self) -> None:
+        super().__init__([Reading(0.0, "")], "at_work", by_default=True)
+
+
 async def test_who_waits_is_looked_for_while_a_batch_runs(held: Held) -> None:
     held.throttle._waiters = cast("Any", Says([Reading(1.5, "pid 1 waits", 0.4)], "max_lock_wait_ms", by_default=True))
+    held.throttle._at_work = cast("Any", AtWorkSaid())
     held.throttle.panel.signals = [held.throttle._waiters]
     with anyio.fail_after(5):
         async with held.throttle.watching():
-            while held.throttle.pace.patience == 1.0:  # a batch runs
+            while held.throttle.pace.patience == 1.0 or not held.throttle.pace.others_at_work:  # a batch runs
                 await anyio.lowlevel.checkpoint()
     assert held.throttle.utilisation == 1.5
 

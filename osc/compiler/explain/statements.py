@@ -34,7 +34,7 @@ FILL_PARAMETERS = (
 )
 WAVE_PARAMETERS = (
     "$1 lo and $2 hi: some blocks of the window; $3 the wave's first place of each $7, $8 the one behind its last; "
-    "$4 slice, $5 epoch, $6 seq"
+    "$4 slice, $5 epoch, $6 seq; $9 after how many blocks it rests a millisecond, 0 for never"
 )
 VERIFY_PARAMETERS = (
     "$1 the last key of the page before as a text array, NULL at first; $2 rows a page; $3 the last key of the range"

@@ -213,7 +213,7 @@ class Crew:
             while not finished and self._is_wanted(number):
                 await self._may_go_on()
                 await self.pace.apply(lane.size)
-                lane.speed = self.pace.speed
+                lane.speed, lane.breathes = self.pace.speed, self.pace.breathes
                 await self.throttle.pass_through()
                 lane.held = self.throttle.is_near
                 finished, rows = await lane.batch()

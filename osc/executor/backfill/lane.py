@@ -12,6 +12,7 @@ import psycopg
 from osc.errors import LeaseLost, StepFailed
 from osc.executor.backfill import ground
 from osc.executor.backfill.lengths import Lengths, Sizes
+from osc.executor.backfill.pace import BREATHING_SHARE, REST_MS, WORK_MS
 from osc.executor.backfill.rounds import Piece, Round
 from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import life_ms, live
@@ -60,6 +61,8 @@ class Lane:
     lengths: Lengths
     waves: Waves = field(default_factory=lambda: Waves(1))
     speed: float = 1.0
+    breathes: bool = False
+    """Whether pieces of waves rest in between."""
     held: bool = False
     """Whether a limit is so near, or was reached, that batches must not grow."""
     walk_name: str = ""
@@ -162,8 +165,8 @@ class Lane:
 
     @property
     def _can_have_waves(self) -> bool:
-        """The programs of earlier versions know other shares, and go without waves."""
-        return "$8" in self.walk.wave
+        """The programs of earlier versions know other shares or no rests, and go without waves."""
+        return "$9" in self.walk.wave
 
     def _give_round_up(self) -> None:
         """Go on behind the checkpoint with windows cut anew; what waves have filled ahead of it stays filled."""
@@ -187,7 +190,8 @@ class Lane:
             slice_, epoch, seq = self._fence
             first, behind = piece.window.shares.places(piece.number)
             fence = [slice_, epoch, seq + len(self._sent)]
-            await self._pipeline.send([piece.lo, piece.hi, first, *fence, piece.window.shares.of, behind])
+            rests = self._rest_every(piece) if self.breathes else 0
+            await self._pipeline.send([piece.lo, piece.hi, first, *fence, piece.window.shares.of, behind, rests])
             self._sent.append(piece)
         return bool(self._sent)
 
@@ -218,8 +222,14 @@ class Lane:
         self._size_of(piece).took(
             rows=piece.blocks, asked=piece.blocks, ms=float(row[1]), wal_bytes=int(row[2]), held=self.held
         )
-        await self._rest((self.lead.clock.monotonic() - begun) * 1000)
+        await self._rest((self.lead.clock.monotonic() - begun) * 1000, BREATHING_SHARE if self.breathes else 1.0)
         return filled
+
+    def _rest_every(self, piece: Piece) -> int:
+        """Return after how many blocks of a piece the statement is to rest."""
+        size = self._size_of(piece)
+        blocks = size.in_time(WORK_MS + REST_MS) or size.rows * (WORK_MS + REST_MS) / size.target_ms
+        return max(1, min(batch.REST_EVERY_MAX, round(blocks)))
 
     async def _answer(self) -> Row | None:
         return await within(self.conn, self.lead.settings.query_deadline_s, self._pipeline.answer())
@@ -368,9 +378,10 @@ class Lane:
             return False
         return True
 
-    async def _rest(self, took_ms: float) -> None:
-        if self.speed < 1.0:
-            await self.lead.clock.sleep(took_ms / 1000 * (1 - self.speed) / self.speed)
+    async def _rest(self, took_ms: float, worked: float = 1.0) -> None:
+        """Sleep as long as it takes for the speed, after a statement that has ``worked`` for a share of its time."""
+        if self.speed < worked:
+            await self.lead.clock.sleep(took_ms / 1000 * (worked - self.speed) / self.speed)
 
     async def _missed_wave(self, error: psycopg.Error, piece: Piece) -> None:
         """Try a piece that took too long again in smaller ones; leave any other to the end of its window, which waits,

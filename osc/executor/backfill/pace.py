@@ -21,6 +21,13 @@ PATIENCE_MIN = 0.125
 """Batches shorter than an eighth of their target cost more than they spare."""
 PATIENCE_GROWTH = 1.02
 """A look at who waits, five times a second: from half to the whole in seven seconds."""
+WORK_MS, REST_MS = 1.2, 1.06
+"""A statement that breathes works for so long and then sleeps for so long, again and again, so that whoever waits for its
+processor waits for a millisecond. Without that Linux gives it a whole tick (4 ms at 250 Hz), for somebody who has slept is not
+interrupted at once (EEVDF). Measured with pgbench on two cores, its 99th percentile beside a session that reads a table:
+1.2 times that without it, with 2.4 ms of work 2.1 times, with 0.6 ms 1.3 times, without rests 1.7 to 2.3 times."""
+BREATHING_SHARE = WORK_MS / (WORK_MS + REST_MS)
+"""Of the time of a statement that breathes, in which it works."""
 
 
 @dataclass
@@ -32,6 +39,9 @@ class Pace:
 
     lead: Lead
     speed: float = 1.0
+    is_said: bool = False
+    """Whether somebody said how fast to go: the whole speed is then meant, whoever is at work."""
+    others_at_work: bool = False
     batch_target_ms: float = 0.0
     walk: str = AUTO
     waves: int | str = AUTO
@@ -47,7 +57,7 @@ class Pace:
         lead = self.lead
         live = await lead.ask(knobs.knobs(lead.control, lead.change.id, lead.change.tables))
         said = {**lead.change.pacing, **{key: knob.value for key, knob in live.items()}}
-        self.speed = float(said.get("speed", 1.0))
+        self.speed, self.is_said = float(said.get("speed", 1.0)), "speed" in said
         self.batch_target_ms = float(said.get("batch_target_ms", lead.settings.batch_target_ms))
         self.walk = str(said.get("walk", lead.settings.walk))
         self.waves = _count(said.get("waves", lead.settings.waves))
@@ -61,6 +71,11 @@ class Pace:
         if self._read_at is None or self.lead.clock.monotonic() - self._read_at >= READ_EVERY_S:
             await self.read()
         size.target_ms = self.batch_target_ms * self.patience
+
+    @property
+    def breathes(self) -> bool:
+        """Whether statements rest in between: beside others, or to be slower."""
+        return (self.others_at_work and not self.is_said) or self.speed <= BREATHING_SHARE
 
     def give_way(self, somebody_waits: bool) -> None:
         """Aim at half the time a batch if somebody waits for one, else a little nearer to the target again."""

@@ -13,6 +13,7 @@ from osc.executor.keeping import beside
 from osc.executor.lead import Lead
 from osc.executor.throttle.ages import MultixactAge, XidAge
 from osc.executor.throttle.archiver import Archiver
+from osc.executor.throttle.at_work import AtWork
 from osc.executor.throttle.dead_rows import DeadRows
 from osc.executor.throttle.disk import Disk
 from osc.executor.throttle.hours import Hours
@@ -56,6 +57,7 @@ class Throttle:
     pace: Pace
     panel: Panel = field(init=False)
     _waiters: Waiters = field(init=False)
+    _at_work: AtWork = field(default_factory=AtWork)
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
     _since_s: float | None = None
     _over_at_s: float | None = None
@@ -97,6 +99,8 @@ class Throttle:
             await self.lead.clock.sleep(LOOK_EVERY_S)
             seen = await self.panel.read_one(self.lead.observer, self._waiters, self.lead.clock.monotonic())
             self.pace.give_way(any(one.utilisation >= 1.0 for one in seen))
+            await self.panel.read_one(self.lead.observer, self._at_work, self.lead.clock.monotonic())
+            self.pace.others_at_work = self._at_work.are
 
     async def _read(self) -> list[Reading]:
         self.panel.limits = self.pace.limits
@@ -145,7 +149,7 @@ class Throttle:
 
         table, ours = self.step.table, application_name(f"{self.lead.change.id}:{PURPOSE}")
         found: list[Signal] = [
-            Replicas(chosen), ReplicaBytes(chosen), Slots(), WalRate(), Archiver(), self._waiters, LockWaiters(), Sessions(),
+            Replicas(chosen), ReplicaBytes(chosen), Slots(), WalRate(), Archiver(), self._waiters, self._at_work, LockWaiters(), Sessions(),
             Vacuum(table, ours), DeadRows(table), Xmin(), XidAge(), MultixactAge(), Disk(table),
             Signs(self.lead.settings.gate_http_timeout_s),
         ]  # fmt: skip
