@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from osc.executor.backfill.crew import crew_for
@@ -154,6 +155,23 @@ async def test_a_lane_that_is_cancelled_leaves_nothing_behind_that_writes_later(
     await asyncio.sleep(0.3)
     assert await value(one, "SELECT count(n) FROM t") == before
     assert await seq(lane) == lane.seq
+
+
+async def test_who_cancels_what_comes_before_a_piece_stops_nothing(
+    begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wide(app, ROWS)
+    lane = await with_pieces(await begin(BIGINT))
+    (first, _), live, tries = due(lane), lane._live, iter((True, False, False))
+
+    async def cancelled_once(life: int) -> None:
+        if next(tries):
+            raise psycopg.errors.QueryCanceled
+        await live(life)
+
+    monkeypatch.setattr(lane, "_live", cancelled_once)
+    assert (await lane.batch())[1] > 0
+    assert lane._sent[0] != first  # which is done
 
 
 async def test_a_lane_that_is_not_wanted_any_more_counts_what_is_in_flight(

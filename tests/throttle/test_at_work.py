@@ -11,24 +11,13 @@ import pytest
 
 from osc.executor.backfill.pace import BREATHING_SHARE, Pace
 from osc.executor.throttle.at_work import AtWork
-from osc.pg.session import Connection, close, connect
-from osc.pg.target import Target
-from osc.settings import DEFAULTS
+from osc.pg.session import Connection
 from tests.throttle.test_signals import short_sighted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from osc.executor.lead import Lead
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def observer(dsn: str) -> AsyncIterator[Connection]:
-    conn = await connect(Target.resolve(dsn), purpose="test:observer", settings=DEFAULTS)
-    yield conn
-    await close(conn)
 
 
 async def looks(seen: AtWork, conn: Connection, number: int) -> None:

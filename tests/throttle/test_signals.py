@@ -35,13 +35,6 @@ from tests.pg.eventually import eventually
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def observer(dsn: str) -> AsyncIterator[Connection]:
-    conn = await connect(Target.resolve(dsn), purpose="test:observer", settings=DEFAULTS)
-    yield conn
-    await close(conn)
-
-
 ITEMS = QName("public", "items")
 FILL = "osc:00001_x:fill"
 

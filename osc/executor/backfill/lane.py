@@ -186,7 +186,13 @@ class Lane:
             if self._sent and life != self._life_ms:
                 self._round.put_back(piece)
                 break
-            await self._live(life)
+            try:
+                await self._live(life)
+            except psycopg.Error as error:
+                if not is_busy(error):
+                    raise
+                self._round.put_back(piece)  # somebody has cancelled the SET
+                continue
             slice_, epoch, seq = self._fence
             first, behind = piece.window.shares.places(piece.number)
             fence = [slice_, epoch, seq + len(self._sent)]
