@@ -21,11 +21,12 @@ help: ## show this list
 
 setup: $(STAMP) ## prepare the environment in .venv
 
-check: $(STAMP) ## form, lint, types and import contracts, and that the benchmarks run
+check: $(STAMP) ## form, lint, types and import contracts, that the tests load and the benchmarks run
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict osc
 	$(BIN)/lint-imports
+	@echo 'pytest --collect-only'; said=$$($(BIN)/python -m pytest --collect-only --quiet 2>&1) || { echo "$$said"; exit 1; }
 	$(BIN)/python -m pytest --quiet --benchmark-disable benchmarks
 
 fix: $(STAMP) ## repair form and lint where a machine can

@@ -14,9 +14,7 @@ import pytest
 from osc.executor.throttle.hours import Hours
 from osc.executor.throttle.signs import Signs
 from osc.pg.session import Connection
-from tests.throttle.test_signals import observer
 
-__all__ = ["observer"]
 pytestmark = pytest.mark.anyio
 SIGNS = Signs(http_timeout_s=1.0)
 NOBODY: Any = None
