@@ -104,10 +104,11 @@ class Walk(Value):
     ``batch`` is the plain statement, ``skipping`` the one with FOR NO KEY UPDATE SKIP LOCKED that records what it
     skipped, ``pass_over`` moves the cursor over what cannot be filled and records it. Parameters: ``$1`` lo and ``$2`` hi
     (text arrays or NULL for unbounded; exclusive, inclusive), ``$3`` limit in the walk's units, ``$4`` slice, ``$5``
-    epoch, ``$6`` seq; ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and
-    ``$8``. They answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused
-    or out of sequence. ``wave`` fills places ``$3`` to below ``$8`` of each ``$7`` of some blocks, resting at every
-    ``$9``-th (0: never), and answers ``filled``, its cost, and ``hot``.
+    epoch, ``$6`` seq, and last, for ``batch``, ``skipping`` and ``close``, after how many microseconds of work they rest
+    (0: never); ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and ``$8``. They
+    answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused or out of
+    sequence. ``wave`` fills places ``$3`` to below ``$8`` of each ``$7`` of some blocks, resting after ``$9``
+    microseconds, and answers ``filled``, its cost, and ``hot``.
     ``end`` gives the fixed upper bound: the last position once triggers are live.
     """
 
@@ -120,9 +121,10 @@ class Walk(Value):
     wave: str = ""
     """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions know no ``$9``, and are not used."""
     next_edge: str = ""
-    """The position ``$3`` units behind ``$1``, up to ``$2``, and its place; empty where positions can be counted."""
+    """The position ``$3`` units behind ``$1``, up to ``$2``, and its place, resting after ``$4`` microseconds of work;
+    empty where positions can be counted."""
     last_edge: str = ""
-    """The place of the last row behind ``$1``, up to ``$2``, and how many there are."""
+    """The place of the last row behind ``$1``, up to ``$2``, and how many there are, resting after ``$3``."""
     close: str = ""
     """Along a key: ends a window of ``$3`` rows that waves went through, at ``$2``."""
     unfilled: str = ""

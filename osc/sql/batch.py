@@ -5,6 +5,9 @@ row (fence, checkpoint and pause in one), and the table is changed only behind i
 row nothing else in the statement can write, so "no row" can be believed. ``guard`` is a condition that must hold for a
 batch to make sense: that the sync trigger stands and fires. One modification per row per statement: a
 second UPDATE of the slice row in the same statement would silently be dropped (rationale.md item 8).
+
+What may take long rests in between (osc.sql.resting): a batch after as many microseconds of work as the parameter
+``rests`` of its page says.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from osc.names import QName, literal, quote
 from osc.sql import keeping, keyset
 from osc.sql.filled import Filled
 from osc.sql.pages import ByKey, Page, filenode
+from osc.sql.resting import rested
 
 NOT_PAUSED = "NOT osc.is_paused(s.change)"
 """Read from the statement's snapshot and never locked: a pause commits at once, whatever is in flight (I20)."""
@@ -23,10 +27,6 @@ FENCED = "s.slice = $4 AND s.epoch = $5 AND s.seq = $6"
 
 PLAIN_COLUMNS = 5
 """What a batch returns without its cost: cursor, finished, rows, filled, skipped."""
-REST_EVERY_MAX = 255
-"""A statement may rest after so many blocks at most: it counts them by one byte of their number."""
-REST_S = 0.0009
-"""What pg_sleep is told to sleep for a millisecond: it rounds up to whole ones, of which 0.001 makes two."""
 COST = (
     "extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000 AS ms,\n"
     "       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), moved.lsn) AS wal_bytes"
@@ -59,8 +59,9 @@ def plain(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     the locked version tells which columns were NULL.
     """
     window = _window(page)
-    done = _locked_and_kept(page, filled, window) if _keeps(filled) else _filled(page, filled, window)
-    return f"""WITH {page.edge()},
+    work = _rested_work(page, filled)
+    done = _locked_and_kept(page, filled, window, work) if _keeps(filled) else _filled(page, filled, window, work)
+    return f"""WITH {page.edge(page.rests)},
 moved AS (
 {move_slice(guarded(page, guard), _hot_before(page, filled))}
 ), {done}
@@ -74,10 +75,10 @@ def skipping(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> st
 
     A noted window is visited again before anything is called complete (I8).
     """
-    return f"""WITH {page.edge()},
+    return f"""WITH {page.edge(page.rests)},
 moved AS (
 {move_slice(guarded(page, guard))}
-), {_locked_and_filled(page, filled, _window(page))},
+), {_locked_and_filled(page, filled, _window(page), _rested_work(page, filled))},
 noted AS (
     INSERT INTO osc.skipped (change, step, slice, lo, hi, rows)
     SELECT moved.change, moved.step, moved.slice, {keyset.LO}, moved.cursor, missed.rows
@@ -97,7 +98,7 @@ def close(page: ByKey, filled: Sequence[Filled], *, guard: str = "true") -> str:
     SELECT {keyset.HI} AS cursor, true AS is_last, $3::bigint AS rows, pg_catalog.pg_current_wal_insert_lsn() AS lsn
 ), moved AS (
 {move_slice(guarded(page, guard), _hot_before(page, filled))}
-), {_filled(page, filled, _window(page))}
+), {_filled(page, filled, _window(page), _rested_work(page, filled))}
 SELECT moved.cursor, moved.finished, moved.rows, (SELECT count(*) FROM filled) AS filled, 0::bigint AS skipped,
        {COST}{_hot(page, filled)}
 FROM moved"""
@@ -110,19 +111,15 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     the very same block, and touches no index (HOT). It runs ahead of the checkpoint, which the batch that ends the
     window moves: whatever a wave left out, or wrote twice in vain, that batch puts right.
 
-    It sleeps for a millisecond at every ``$9``-th block, not at all if that is 0.
+    It sleeps for a millisecond whenever it has worked for ``$9`` microseconds, not at all if that is 0.
     It answers how many rows it filled, its cost, and how many of its updates were HOT (NULL where nobody counts).
     """
     me = page.me
     place = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5)"
     share = f"({place} + ($7::integer - $3::integer)) % $7::integer < $8::integer - $3::integer"
     within = f"{keyset.after(page.place, me)}\n      AND {keyset.up_to(page.place, me)}"
-    # Once a block: at one row of the share, the one at its last place (place 0 has the row at $7).
-    begins = (
-        f"{_low_byte_of_block(me)} % $9::integer = 0 AND {place} = coalesce(nullif($8::integer - 1, 0), $7::integer)"
-    )
-    rest = f"CASE WHEN $9::integer > 0 AND {begins}\n          THEN pg_catalog.pg_sleep({REST_S}) IS NOT NULL ELSE true END"
-    window = f"{within}\n      AND {share}\n      AND {rest}\n      AND EXISTS (SELECT FROM moved)"
+    mine = f"CASE WHEN {share}\n           THEN {rested('$9')} ELSE false END"
+    window = f"{within}\n      AND {mine}\n      AND EXISTS (SELECT FROM moved)"
     return f"""WITH moved AS (
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1
@@ -134,10 +131,6 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
 SELECT (SELECT count(*) FROM filled) AS filled,
        {COST}{_hot(page, filled)}
 FROM moved"""
-
-
-def _low_byte_of_block(me: str) -> str:
-    return f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 3)"
 
 
 def revisit(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
@@ -256,13 +249,19 @@ def _keeps(filled: Sequence[Filled]) -> bool:
     return any(one.keeps for one in filled)
 
 
-def _filled(page: Page, filled: Sequence[Filled], window: str) -> str:
+def _rested_work(page: Page, filled: Sequence[Filled]) -> str:
+    """Return the condition that a row needs work; on the way the statement rests, at rows that need none as well."""
+    return rested(page.rests, _needs_work(filled, page.me))
+
+
+def _filled(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:
     me = page.me
+    needs_work = needs_work or _needs_work(filled, me)
     return f"""filled AS (
     UPDATE ONLY {page.table.sql} AS {me}
     SET {_assignments(filled)}
     WHERE {window}
-      AND {_needs_work(filled, me)}
+      AND {needs_work}
     RETURNING 1
 )"""
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 from osc.names import QName, literal, quote
 from osc.sql import keyset, leaf
 from osc.sql.keyset import KeyColumn
+from osc.sql.resting import rested
 
 Key: TypeAlias = Sequence[KeyColumn]
 
@@ -50,7 +51,12 @@ class Page(Protocol):
         """The condition over the slice ``s`` that its positions still mean what they meant."""
         ...
 
-    def edge(self) -> str:
+    @property
+    def rests(self) -> str:
+        """The parameter of a batch that says after how many microseconds of work it rests."""
+        ...
+
+    def edge(self, rests: str = "0") -> str:
         """Return the CTEs up to ``edge``: the window of ``$3`` units behind ``$1``, up to ``$2``, found without locking.
 
         ``edge`` is one row: cursor (its end), rows in it, is_last (it reaches ``$2``), and lsn.
@@ -79,8 +85,12 @@ class ByKey:
     def holds(self) -> str:
         return _is_leaf(self.table, self.root) or "true"
 
-    def edge(self) -> str:
-        return bounds(self.table.sql, self.key, self.me, only=True)
+    @property
+    def rests(self) -> str:
+        return "$7"
+
+    def edge(self, rests: str = "0") -> str:
+        return bounds(self.table.sql, self.key, self.me, only=True, condition=_resting(rests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,11 @@ class ByBlock:
         same_file = f"s.filenode = {filenode(self.table)}"
         return " AND ".join(filter(None, (same_file, _is_leaf(self.table, self.root))))
 
-    def edge(self) -> str:
+    @property
+    def rests(self) -> str:
+        return "$8"
+
+    def edge(self, rests: str = "0") -> str:
         me = self.me
         lo, hi = block(keyset.LO), block(keyset.HI)
         return f"""stop AS MATERIALIZED (
@@ -113,7 +127,7 @@ class ByBlock:
 ), edge AS MATERIALIZED (
     SELECT stop.cursor, stop.is_last, stop.lsn,
            $7::bigint + (SELECT count(*) FROM ONLY {self.table.sql} AS {me}
-                         WHERE {keyset.after(CTID, me)} AND {keyset.up_to_scalar(CTID, me, "stop")}) AS rows
+                         WHERE {_resting(rests)}{keyset.after(CTID, me)} AND {keyset.up_to_scalar(CTID, me, "stop")}) AS rows
     FROM stop
 )"""
 
@@ -125,6 +139,10 @@ class ByPlace(ByBlock):
     @property
     def holds(self) -> str:
         return _is_leaf(self.table, self.root) or "true"
+
+
+def _resting(rests: str) -> str:
+    return "" if rests == "0" else f"{rested(rests)}\n      AND "
 
 
 def _is_leaf(table: QName, root: QName | None) -> str:
@@ -164,24 +182,29 @@ def bounds(relation: str, key: Key, alias: str, *, only: bool, condition: str = 
 def next_edge(page: ByKey) -> str:
     """Return the query for the ``$3``-th key behind ``$1`` and not behind ``$2``, as a cursor, and the place of its row.
 
-    There is no row if there are fewer. The keys on the way are read from the index alone.
+    There is no row if there are fewer. The keys on the way are read from the index alone, resting whenever it has worked
+    for ``$4`` microseconds.
     """
     me, key = page.me, page.key
     return (
         f"SELECT {keyset.as_cursor(key, me)} AS cursor, {me}.ctid::text AS place FROM ONLY {page.table.sql} AS {me}\n"
         f"WHERE ({keyset.columns(key, me)}) = (\n"
         f"    SELECT {keyset.columns(key, 'r')} FROM ONLY {page.table.sql} AS r\n"
-        f"    WHERE {keyset.after(key, 'r')} AND {keyset.up_to(key, 'r')}\n"
+        f"    WHERE {_resting('$4')}{keyset.after(key, 'r')} AND {keyset.up_to(key, 'r')}\n"
         f"    ORDER BY {keyset.order(key, 'r')} OFFSET $3 - 1 LIMIT 1)"
     )
 
 
 def last_edge(page: ByKey) -> str:
-    """Return the query for the last key behind ``$1`` and not behind ``$2``: the place of its row, and how many there are."""
+    """Return the query for the last key behind ``$1`` and not behind ``$2``: the place of its row, and how many there are.
+
+    It rests whenever it has worked for ``$3`` microseconds.
+    """
     me, key = page.me, page.key
     return (
         f"SELECT {me}.ctid::text AS place, (\n"
-        f"    SELECT count(*) FROM ONLY {page.table.sql} AS r WHERE {keyset.after(key, 'r')} AND {keyset.up_to(key, 'r')}\n"
+        f"    SELECT count(*) FROM ONLY {page.table.sql} AS r\n"
+        f"    WHERE {_resting('$3')}{keyset.after(key, 'r')} AND {keyset.up_to(key, 'r')}\n"
         f") AS rows\nFROM ONLY {page.table.sql} AS {me}\n"
         f"WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me)}\n"
         f"ORDER BY {keyset.order(key, me, descending=True)} LIMIT 1"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from osc.executor.backfill.crew import crew_for
-from osc.executor.backfill.pace import Pace
+from osc.executor.backfill.pace import BREATHING_SHARE, Pace
+from osc.sql.resting import rested
 from osc.state import settings as knobs
 from tests.backfill.test_in_flight import with_pieces
 from tests.backfill.test_walks import BIGINT, started, value, wide
 
 if TYPE_CHECKING:
+    import psycopg
+
     from tests.backfill.conftest import Begin, OpenApp
 
 pytestmark = pytest.mark.anyio
@@ -28,25 +32,80 @@ async def test_a_plan_and_a_live_setting_both_say_how_fast(begin: Begin, app: Op
     assert (pace.speed, pace.is_said) == (1.0, True)
 
 
-async def test_a_wave_rests_at_every_so_many_blocks_and_not_at_all_if_that_is_none(begin: Begin, app: OpenApp) -> None:
-    one = await wide(app)
-    lane = await (await begin(BIGINT)).lane(rows=100, walk="blocks", waves=4)
-    blocks = int(await value(one, "SELECT pg_relation_size('t') / 8192"))
+STATEMENTS = {
+    "batch": ("keyset", "batch", [None, None, 50], [], 2),
+    "skipping": ("keyset", "skipping", [None, None, 50], [], 4),
+    "close": ("keyset", "close", [None, ["50"], 50], [], 1),
+    "wave along the key": ("keyset", "wave", [["(0,0)"], ["(9,0)"], 0], [1, 1], 1),
+    "blocks": ("blocks", "batch", [None, ["(9,0)"], 9], [0], 2),
+    "blocks, skipping": ("blocks", "skipping", [None, ["(9,0)"], 9], [0], 4),
+    "wave through blocks": ("blocks", "wave", [["(0,0)"], ["(9,0)"], 0], [1, 1], 1),
+}  # fmt: skip
+"""Walk, statement, its parameters before the fence and behind it, and in how many places it rests; all look at 50 rows."""
 
-    def params(number: int, every: int) -> list[Any]:
-        return [None, lane.slice.hi, number, lane.slice.slice, lane.slice.epoch, lane.seq, 4, number + 1, every]
 
-    for number, every in ((0, 1), (1, 4)):
-        row = await lane._fetch(lane.walk.wave, params(number, every))
+@pytest.mark.parametrize("which", STATEMENTS)
+async def test_a_statement_rests_wherever_it_is_and_is_planned_without_rests_where_there_are_none(
+    begin: Begin, app: OpenApp, which: str
+) -> None:
+    one = await wide(app, 60)
+    walk, name, params, more, places = STATEMENTS[which]
+    lane = await (await begin(BIGINT)).lane(rows=100, walk=walk)
+    sql = getattr(lane.walk, name)
+    for rests in (0, 1):
+        assert (await planned(one, sql, [*params, 1, 1, 1, *more, rests])).count("pg_sleep") == rests * places
+    row = await lane._fetch(sql, [*params, *lane._fence, *more, 1])
+    assert row is not None
+    ms = row[1] if name == "wave" else row[5]
+    assert float(ms) >= 50  # a microsecond of work, then a millisecond of rest: that is at each row
+
+
+@pytest.mark.parametrize("name", ["next_edge", "last_edge"])
+async def test_the_search_for_the_edge_of_a_window_rests(begin: Begin, app: OpenApp, name: str) -> None:
+    one = await wide(app, 100)
+    lane = await (await begin(BIGINT)).lane(rows=100, walk="keyset", waves=4)
+    sql, units = getattr(lane.walk, name), [60] if name == "next_edge" else []
+    for rests in (0, 1):
+        begun = time.monotonic()
+        row = await lane._fetch(sql, [None, None, *units, rests])
         assert row is not None
-        assert float(row[1]) >= blocks // every  # a millisecond each, once a block
-        lane.seq += 1
-    text = lane.walk.wave
-    for number, value_of in enumerate(("NULL", "NULL", "0", "1", "1", "1", "4", "1"), start=1):
-        text = text.replace(f"${number}", value_of)
-    for every, rests in ((0, False), (8, True)):
-        plan = await (await one.execute(f"EXPLAIN (VERBOSE) {text.replace('$9', str(every))}".encode())).fetchall()
-        assert ("pg_sleep" in str(plan)) is rests
+        assert rests == 0 or time.monotonic() - begun >= 0.06
+        assert ("pg_sleep" in await planned(one, sql, [None, None, *units, rests])) is bool(rests)
+
+
+async def test_a_statement_that_rests_fills_as_if_it_did_not(begin: Begin, app: OpenApp) -> None:
+    one = await wide(app, 300)
+    filling = await begin(BIGINT)
+    for walk, to in (("keyset", 0), ("blocks", None)):
+        lane = await filling.lane(rows=40, walk=walk, waves=3)
+        lane.breathes = True
+        await filling.walk(lane)
+        assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0, walk
+        if to is not None:
+            await one.execute("UPDATE t SET n = NULL")
+
+
+async def test_a_program_that_knows_no_rests_goes_on_without(begin: Begin, app: OpenApp) -> None:
+    one = await wide(app, 300)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=40, walk="keyset")
+    lane.breathes = True
+    rest = rested("$7", "needs work").split("needs work")
+    batch = lane.walk.batch.replace(rest[0], "(").replace(rest[1], ")").replace(rested("$7"), "true")
+    assert "$7" not in batch
+    lane.walk = lane.walk.model_copy(update={"batch": batch})
+    await filling.walk(lane)
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+
+
+async def planned(conn: psycopg.AsyncConnection[Any], sql: str, params: list[Any]) -> str:
+    """Return the plan of a statement with these parameters."""
+    for number, param in reversed(list(enumerate(params, start=1))):
+        text = (
+            "NULL::text[]" if param is None else f"'{{\"{param[0]}\"}}'::text[]" if isinstance(param, list) else param
+        )
+        sql = sql.replace(f"${number}", str(text))
+    return str(await (await conn.execute(f"EXPLAIN (VERBOSE) {sql}".encode())).fetchall())
 
 
 async def test_beside_others_a_lane_rests_while_it_is_in_its_pieces(
@@ -84,7 +143,8 @@ async def test_a_lane_that_breathes_rests_only_for_what_is_missing_to_its_speed(
         slept.append(seconds)
 
     monkeypatch.setattr(lane.lead.clock, "sleep", sleep)
-    for speed, worked in ((1.0, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 1.0), (0.25, 0.5)):
-        lane.speed = speed
-        await lane._rest(100, worked)
+    worked = BREATHING_SHARE
+    for speed, breathes in ((1.0, False), (1.0, True), (worked, True), (0.25, False), (worked / 2, True)):
+        lane.speed, lane.breathes = speed, breathes
+        await lane._rest(100)
     assert slept == [pytest.approx(0.3), pytest.approx(0.1)]

@@ -40,7 +40,7 @@ async def rows(conn: App, sql: str) -> Rows:
 async def uncommitted_batch(lane: Lane) -> None:
     """Execute the lane's next batch in a transaction that stays open, holding its rows as a slow commit would."""
     await lane.conn.set_autocommit(False)
-    assert await lane._execute(lane.walk.batch, lane.size.rows, lane.cursor, lane.slice.hi) is not None
+    assert await lane._execute(lane.walk.batch, lane.size.rows, lane.cursor, lane.slice.hi, 0) is not None
 
 
 async def commit_batch(lane: Lane) -> None:
@@ -134,8 +134,8 @@ async def test_a_row_changed_between_snapshot_and_lock_gets_the_value_of_its_las
     filling = await begin(upper)
     lane = await filling.lane(batch_lock_timeout_share=15, batch_statement_timeout_share=15)  # the story takes its time
     await writer.execute("SELECT FROM osc.slice FOR UPDATE")
-    statement, extra = getattr(lane.walk, which), [0] if which == "revisit" else []
-    running = asyncio.create_task(lane._execute(statement, 10, None, ["10"], *extra))
+    statement = getattr(lane.walk, which)
+    running = asyncio.create_task(lane._execute(statement, 10, None, ["10"], 0))
     await waiting(observer, lane.conn)
     await writer.execute("UPDATE t SET s = 'new' WHERE id = 3")
     await writer.execute("UPDATE t SET n = 'mine' WHERE id = 4")

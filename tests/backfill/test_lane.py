@@ -64,7 +64,7 @@ async def test_a_lost_reply_is_found_out_from_the_slice_row(begin: Begin, app: O
     await one.execute("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 40) AS i")
     filling = await begin(upper)
     lane = await filling.lane()
-    await lane._execute(lane.walk.batch, 10, lane.cursor, lane.slice.hi)  # committed, and its reply thrown away
+    await lane._execute(lane.walk.batch, 10, lane.cursor, lane.slice.hi, 0)  # committed, and its reply thrown away
     assert await lane.batch() == (False, 0)
     assert (lane.seq, lane.cursor) == (1, ["10"])
     await filling.walk(lane)

@@ -255,7 +255,7 @@ def test_the_way_back_walks_its_keys_and_not_the_whole_of_what_others_kept(begin
     fill.back()
     lane = fill.lane()
     sql = fill.step.batch
-    for n, value in enumerate(("NULL::text[]", "NULL::text[]", "10", str(fill.slice), "1", "0"), 1):
+    for n, value in enumerate(("NULL::text[]", "NULL::text[]", "10", str(fill.slice), "1", "0", "0"), 1):
         sql = sql.replace(f"${n}", value)
     plan = "\n".join(row[0] for row in lane.conn.execute(f"EXPLAIN {sql}".encode()).fetchall())
     assert "Seq Scan on kept" not in plan

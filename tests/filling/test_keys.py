@@ -116,7 +116,7 @@ def walked(change: Begun, step: FillStep, limit: int) -> tuple[list[int], bool]:
     ).fetchall()
     pages, cursor, finished = [], None, False
     while not finished and len(pages) < 200:
-        params: Sequence[Any] = [cursor, end, limit, number, 1, len(pages)]
+        params: Sequence[Any] = [cursor, end, limit, number, 1, len(pages), 0]
         ((cursor, finished, rows, filled, *_),) = RawCursor(change.conn).execute(step.batch, params).fetchall()
         assert rows == filled, (step.table, cursor)
         pages.append(filled)
@@ -193,7 +193,7 @@ def test_every_statement_finds_its_window_by_the_index(
         conn.execute("ANALYZE items")
     fill = begin()
     step, verify = fill.step, fill.verify
-    window = [lo, None, 500, fill.slice, 1, 0]
+    window = [lo, None, 500, fill.slice, 1, 0, 0]
     statements = [
         (step, step.batch, window),
         (step, step.skipping, window),

@@ -118,7 +118,7 @@ class Lane:
 
     def batch(self, limit: int = 100, sql: str | None = None) -> Reply | None:
         """Do one batch of the plain kind, or of ``sql``."""
-        row = self._row(sql or self.fill.step.batch, limit, self.cursor, self.hi)
+        row = self._row(sql or self.fill.step.batch, limit, self.cursor, self.hi, 0)
         if row is None:
             return None
         self.cursor, self.seq = row[0], self.seq + 1

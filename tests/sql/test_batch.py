@@ -109,7 +109,7 @@ class World:
     ) -> Row | None:
         """Execute one batch and return its row."""
         cursor = RawCursor(on or self.admin)
-        return cursor.execute(self.statement, [lo, None, LIMIT, self.slice, epoch, seq]).fetchone()
+        return cursor.execute(self.statement, [lo, None, LIMIT, self.slice, epoch, seq, 0]).fetchone()
 
     def filled(self) -> int:
         ((count,),) = self.admin.execute("SELECT count(n) FROM t").fetchall()

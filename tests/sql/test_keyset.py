@@ -144,7 +144,7 @@ def fill(conn: psycopg.Connection[Any], step: FillStep, limit: int) -> list[tupl
     pages: list[tuple[int, int]] = []
     cursor, finished = None, False
     while not finished:
-        row = raw.execute(step.batch, [cursor, end and end[0], limit, number, 1, len(pages)]).fetchone()
+        row = raw.execute(step.batch, [cursor, end and end[0], limit, number, 1, len(pages), 0]).fetchone()
         assert row is not None
         cursor, finished = row[0], row[1]
         pages.append((row[2], row[3]))
@@ -300,8 +300,8 @@ def test_every_statement_reads_one_range_of_the_index_and_no_more(
     (lo, hi), (_, end) = ([row[0] for row in admin.execute(
         f"SELECT {as_key} FROM t ORDER BY {order} OFFSET {at} LIMIT 500").fetchall()][:: 499] for at in (100_000, 199_500))  # fmt: skip
     statements = {
-        "batch": (step.batch, [lo, end, 500, number, 1, 0]),
-        "skipping": (step.skipping, [lo, end, 500, number, 1, 0]),
+        "batch": (step.batch, [lo, end, 500, number, 1, 0, 0]),
+        "skipping": (step.skipping, [lo, end, 500, number, 1, 0, 0]),
         "revisit": (step.revisit, [lo, hi, 0, number, 1, 0, 1]),
         "pass_over": (step.pass_over, [lo, end, 1, number, 1, 0, "22000", "m"]),
         "end": (step.end, []),

@@ -152,7 +152,7 @@ class ByHand:
                 conn.execute("SET session_replication_role = replica")
             cursor, finished, seq = None, False, 0
             while not finished:
-                (row,) = RawCursor(conn).execute(step.batch, [cursor, None, limit, number, 1, seq]).fetchall()
+                (row,) = RawCursor(conn).execute(step.batch, [cursor, None, limit, number, 1, seq, 0]).fetchall()
                 cursor, finished, seq = row[0], row[1], seq + 1
 
     def _raw(self, sql: str, params: list[Any]) -> list[Any]:

@@ -220,7 +220,7 @@ class Change(RuleBasedStateMachine):
     def batch(self, skipping: bool) -> None:
         """Take a batch; a plain one that meets a locked row gives up and moves nothing."""
         sql = self.step.skipping if skipping else self.step.batch
-        params = [self.cursor, self.end, self.limit, self.slice, 1, self.seq]
+        params = [self.cursor, self.end, self.limit, self.slice, 1, self.seq, 0]
         try:
             row = RawCursor(self.osc).execute(sql, params).fetchone()
         except psycopg.errors.LockNotAvailable:

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 FILL_PARAMETERS = (
     "$1 lo and $2 hi: the window's bounds as text arrays, NULL is open; $3 rows at most; $4 slice, $5 epoch, $6 seq"
 )
+RESTS = "{} after how many microseconds of work it rests, 0 for never"
 WAVE_PARAMETERS = (
     "$1 lo and $2 hi: some blocks of the window; $3 the wave's first place of each $7, $8 the one behind its last; "
-    "$4 slice, $5 epoch, $6 seq; $9 after how many blocks it rests a millisecond, 0 for never"
+    "$4 slice, $5 epoch, $6 seq; " + RESTS.format("$9")
 )
 VERIFY_PARAMETERS = (
     "$1 the last key of the page before as a text array, NULL at first; $2 rows a page; $3 the last key of the range"
@@ -91,7 +92,11 @@ def _batches(step: FillStep) -> tuple[Statement, ...]:
 
 
 def _through_the_blocks(walk: Walk) -> tuple[Statement, ...]:
-    counted = FILL_PARAMETERS.replace("$3 rows at most", "$3 blocks") + "; $7 rows that waves moved away"
+    counted = (
+        FILL_PARAMETERS.replace("$3 rows at most", "$3 blocks")
+        + "; $7 rows that waves moved away; "
+        + RESTS.format("$8")
+    )
     return (
         Statement(walk.batch, "the same through the heap, where that does not follow the key", counted),
         Statement(walk.wave, "one wave through the heap", WAVE_PARAMETERS),
@@ -99,9 +104,10 @@ def _through_the_blocks(walk: Walk) -> tuple[Statement, ...]:
 
 
 def _along_the_key(step: FillStep) -> tuple[Statement, ...]:
+    resting = f"{FILL_PARAMETERS}; {RESTS.format('$7')}"
     return (
-        Statement(step.batch, "one batch: checkpoint and rows in one statement", FILL_PARAMETERS),
-        Statement(step.skipping, "after a miss: skip locked rows and note their window", FILL_PARAMETERS),
+        Statement(step.batch, "one batch: checkpoint and rows in one statement", resting),
+        Statement(step.skipping, "after a miss: skip locked rows and note their window", resting),
         Statement(step.revisit, "visit a noted window again", FILL_PARAMETERS + "; $7 the note"),
         Statement(
             step.pass_over, "name a row that cannot be filled, and go on", FILL_PARAMETERS + "; $7 SQLSTATE, $8 message"

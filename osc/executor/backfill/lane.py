@@ -12,7 +12,7 @@ import psycopg
 from osc.errors import LeaseLost, StepFailed
 from osc.executor.backfill import ground
 from osc.executor.backfill.lengths import Lengths, Sizes
-from osc.executor.backfill.pace import BREATHING_SHARE, REST_MS, WORK_MS
+from osc.executor.backfill.pace import BREATHING_SHARE, WORK_US
 from osc.executor.backfill.rounds import Piece, Round
 from osc.executor.backfill.servo import Servo
 from osc.executor.backfill.session import life_ms, live
@@ -39,6 +39,8 @@ SMALL_AFTER_POISON = 4
 """So many batches stay small after a row that raised, before they grow again: such rows come in crowds."""
 IN_FLIGHT = 2
 """So many pieces of a wave are sent at most before the first has answered: the next lies ready when one is done."""
+BATCH_PARAMETERS = 6
+"""Of a batch along a key; one through blocks has one more. Behind them is told when it rests."""
 HOT_AT = batch.PLAIN_COLUMNS + 2
 """Where a batch tells how many of its updates were HOT, behind its cost."""
 
@@ -151,7 +153,7 @@ class Lane:
 
     async def _cut(self, into: Shares) -> list[Window]:
         """Return the windows of a round; none, and shorter ones are tried next, where they are of no use or not found in time."""
-        cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.lengths.rows_per_block)
+        cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.lengths.rows_per_block, self._rests)
         windows: list[Window] = []
         try:
             await self._live(life_ms(self.lead))
@@ -196,8 +198,7 @@ class Lane:
             slice_, epoch, seq = self._fence
             first, behind = piece.window.shares.places(piece.number)
             fence = [slice_, epoch, seq + len(self._sent)]
-            rests = self._rest_every(piece) if self.breathes else 0
-            await self._pipeline.send([piece.lo, piece.hi, first, *fence, piece.window.shares.of, behind, rests])
+            await self._pipeline.send([piece.lo, piece.hi, first, *fence, piece.window.shares.of, behind, self._rests])
             self._sent.append(piece)
         return bool(self._sent)
 
@@ -228,14 +229,17 @@ class Lane:
         self._size_of(piece).took(
             rows=piece.blocks, asked=piece.blocks, ms=float(row[1]), wal_bytes=int(row[2]), held=self.held
         )
-        await self._rest((self.lead.clock.monotonic() - begun) * 1000, BREATHING_SHARE if self.breathes else 1.0)
+        await self._rest((self.lead.clock.monotonic() - begun) * 1000)
         return filled
 
-    def _rest_every(self, piece: Piece) -> int:
-        """Return after how many blocks of a piece the statement is to rest."""
-        size = self._size_of(piece)
-        blocks = size.in_time(WORK_MS + REST_MS) or size.rows * (WORK_MS + REST_MS) / size.target_ms
-        return max(1, min(batch.REST_EVERY_MAX, round(blocks)))
+    @property
+    def _rests(self) -> int:
+        """After how many microseconds of work statements rest; 0: never."""
+        return WORK_US if self.breathes else 0
+
+    def _rests_in(self, sql: str) -> list[int]:
+        """Return what a batch is told of rests; those of earlier versions know none."""
+        return [self._rests] if f"${BATCH_PARAMETERS + self.by_blocks + 1}" in sql else []
 
     async def _answer(self) -> Row | None:
         return await within(self.conn, self.lead.settings.query_deadline_s, self._pipeline.answer())
@@ -257,7 +261,7 @@ class Lane:
         sql = self.walk.skipping if skipping else ends or self.walk.batch
         try:
             row = await self._execute(
-                sql, units, self.cursor, window.hi, *self._told(self._moved_out), alone=units == 1
+                sql, units, self.cursor, window.hi, *self._told(self._moved_out), *self._rests_in(sql), alone=units == 1
             )
         except psycopg.Error as error:
             return await self._missed(error, skipping=skipping, window=window)
@@ -384,8 +388,9 @@ class Lane:
             return False
         return True
 
-    async def _rest(self, took_ms: float, worked: float = 1.0) -> None:
-        """Sleep as long as it takes for the speed, after a statement that has ``worked`` for a share of its time."""
+    async def _rest(self, took_ms: float) -> None:
+        """Sleep as long as it takes for the speed, after a statement that has worked all the time or rested in between."""
+        worked = BREATHING_SHARE if self.breathes else 1.0
         if self.speed < worked:
             await self.lead.clock.sleep(took_ms / 1000 * (worked - self.speed) / self.speed)
 

@@ -55,6 +55,8 @@ class Windows:
     slice: Slice
     conn: Connection
     rows_per_block: float
+    rests: int = 0
+    """After so many microseconds of work a statement rests; 0: never."""
 
     async def cut(self, cursor: Key | None, units: int, count: int, into: Shares) -> list[Window]:
         """Return up to ``count`` windows of ``units`` behind ``cursor``, the last of them perhaps short.
@@ -103,6 +105,8 @@ class Windows:
 
     async def _ask(self, sql: str, lo: Key | None, *units: int) -> Row | None:
         params = [lo, self.slice.hi, *units]
+        if f"${len(params) + 1}" in sql:  # those of earlier versions know no rests
+            params.append(self.rests)
         return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
 
 

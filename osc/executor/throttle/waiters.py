@@ -28,7 +28,8 @@ class Waiters:
     async def read(self, conn: Connection, limit: float | None, now_s: float) -> list[Reading]:
         """Return a reading of who waits longest, or one that nobody does."""
         limit_s = (DEFAULT_MS if limit is None else limit) / 1000
-        rows = await query(conn, "waiters", {"application": self.application})
+        ((somebody_waits,),) = await query(conn, "somebody_waits")
+        rows = await query(conn, "waiters", {"application": self.application}) if somebody_waits else []
         if not rows:
             return [Reading(0.0, "nobody waits for the fill", 2 * LOOK_EVERY_S)]
         pid, application, waits_s, others = rows[0]
