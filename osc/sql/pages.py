@@ -90,7 +90,7 @@ class ByKey:
         return "$7"
 
     def edge(self, rests: str = "0") -> str:
-        return bounds(self.table.sql, self.key, self.me, only=True, condition=_resting(rests))
+        return bounds(self.table.sql, self.key, self.me, only=True, rests=rests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +165,21 @@ def block_of(cursor: Sequence[str]) -> int:
     return int(tid.strip("()").split(",")[0])
 
 
-def bounds(relation: str, key: Key, alias: str, *, only: bool, condition: str = "") -> str:
-    """Return the page behind the cursor, found without locking, and its edge: the last key and how many rows."""
+def bounds(relation: str, key: Key, alias: str, *, only: bool, condition: str = "", rests: str = "0") -> str:
+    """Return the page behind the cursor, found without locking, and its edge: the last key and how many rows.
+
+    It rests, if at all, on every of the three ways through its rows.
+    """
+    resting = "" if rests == "0" else f"\n            WHERE {rested(rests)}"
     return f"""bounds AS MATERIALIZED (
     SELECT {keyset.columns(key, alias)} FROM {"ONLY " if only else ""}{relation} AS {alias}
-    WHERE {condition}{keyset.after(key, alias)} AND {keyset.up_to(key, alias)}
+    WHERE {condition}{_resting(rests)}{keyset.after(key, alias)} AND {keyset.up_to(key, alias)}
     ORDER BY {keyset.order(key, alias)} LIMIT $3
 ), edge AS MATERIALIZED (
-    SELECT (SELECT {keyset.as_cursor(key, "b")} FROM bounds AS b
+    SELECT (SELECT {keyset.as_cursor(key, "b")} FROM bounds AS b{resting}
             ORDER BY {keyset.order(key, "b", descending=True)} LIMIT 1) AS cursor,
            n.rows, n.rows < $3 AS is_last, pg_catalog.pg_current_wal_insert_lsn() AS lsn
-    FROM (SELECT count(*) AS rows FROM bounds) AS n
+    FROM (SELECT count(*) AS rows FROM bounds{resting}) AS n
 )"""
 
 

@@ -33,8 +33,8 @@ async def test_a_plan_and_a_live_setting_both_say_how_fast(begin: Begin, app: Op
 
 
 STATEMENTS = {
-    "batch": ("keyset", "batch", [None, None, 50], [], 2),
-    "skipping": ("keyset", "skipping", [None, None, 50], [], 4),
+    "batch": ("keyset", "batch", [None, None, 50], [], 4),
+    "skipping": ("keyset", "skipping", [None, None, 50], [], 6),
     "close": ("keyset", "close", [None, ["50"], 50], [], 1),
     "wave along the key": ("keyset", "wave", [["(0,0)"], ["(9,0)"], 0], [1, 1], 1),
     "blocks": ("blocks", "batch", [None, ["(9,0)"], 9], [0], 2),
