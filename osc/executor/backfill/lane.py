@@ -94,8 +94,8 @@ class Lane:
     _ahead: int = 0
     """Rows that these have filled, so that nothing is told twice."""
     _noted: tuple[int, int, int] = (0, 0, 0)
-    _life_ms: int | None = None
-    """statement_timeout of the session, as set last."""
+    _in_force: tuple[int, bool] | None = None
+    """statement_timeout of the session, as set last, and whether it was told to breathe."""
 
     def __post_init__(self) -> None:
         self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
@@ -185,7 +185,7 @@ class Lane:
             if piece is None:
                 break
             life = self._life(alone=piece.blocks == 1)
-            if self._sent and life != self._life_ms:
+            if self._sent and (life, self.breathes) != self._in_force:
                 self._round.put_back(piece)
                 break
             try:
@@ -351,9 +351,9 @@ class Lane:
         return life_ms(self.lead, None if alone else self.size.target_ms)
 
     async def _live(self, life: int) -> None:
-        if life != self._life_ms:
-            await live(self.lead, self.conn, life)
-            self._life_ms = life
+        if (life, self.breathes) != self._in_force:
+            await live(self.lead, self.conn, life, breathing=self.breathes)
+            self._in_force = (life, self.breathes)
 
     def _moved(self, row: Row) -> tuple[bool, int]:
         self.alone_too_slow = self._moved_out = 0

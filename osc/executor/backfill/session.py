@@ -5,6 +5,7 @@ from __future__ import annotations
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, run
 from osc.program import FillStep
+from osc.sql.resting import ONE_TURN
 
 WALK_THE_KEY = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off;"
@@ -24,9 +25,10 @@ def life_ms(lead: Lead, target_ms: float | None = None) -> int:
     return most if target_ms is None else min(most, max(lead.settings.batch_life_ms, round(2 * target_ms)))
 
 
-async def live(lead: Lead, conn: Connection, life: int) -> None:
-    """Let the statements of the session that follow take ``life`` milliseconds."""
-    await run(conn, f"SET statement_timeout = {life}", deadline_s=lead.settings.query_deadline_s)
+async def live(lead: Lead, conn: Connection, life: int, *, breathing: bool = False) -> None:
+    """Let the statements of the session that follow take ``life`` milliseconds, and rest for parts of one if they rest."""
+    turn = ONE_TURN if breathing else f"SET client_connection_check_interval = {lead.settings.client_check_interval_ms}"
+    await run(conn, f"SET statement_timeout = {life}; {turn}", deadline_s=lead.settings.query_deadline_s)
 
 
 async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
