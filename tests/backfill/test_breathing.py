@@ -9,7 +9,7 @@ import pytest
 
 from osc.executor.backfill.crew import crew_for
 from osc.executor.backfill.pace import BREATHING_SHARE, Pace
-from osc.sql.resting import rested
+from osc.sql.resting import RESTED, rested
 from osc.state import settings as knobs
 from tests.backfill.test_in_flight import with_pieces
 from tests.backfill.test_walks import BIGINT, started, value, wide
@@ -62,14 +62,14 @@ async def test_a_statement_rests_wherever_it_is_and_is_planned_without_rests_whe
 
 @pytest.mark.parametrize("name", ["next_edge", "last_edge"])
 async def test_the_search_for_the_edge_of_a_window_rests(begin: Begin, app: OpenApp, name: str) -> None:
-    one = await wide(app, 100)
+    one = await wide(app, 300)
     lane = await (await begin(BIGINT)).lane(rows=100, walk="keyset", waves=4)
-    sql, units = getattr(lane.walk, name), [60] if name == "next_edge" else []
+    sql, units = getattr(lane.walk, name), [250] if name == "next_edge" else []
     for rests in (0, 1):
         begun = time.monotonic()
         row = await lane._fetch(sql, [None, None, *units, rests])
         assert row is not None
-        assert rests == 0 or time.monotonic() - begun >= 0.06
+        assert rests == 0 or time.monotonic() - begun >= 0.005  # a millisecond at every few rows
         assert ("pg_sleep" in await planned(one, sql, [None, None, *units, rests])) is bool(rests)
 
 
@@ -83,6 +83,31 @@ async def test_a_statement_that_rests_fills_as_if_it_did_not(begin: Begin, app: 
         assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0, walk
         if to is not None:
             await one.execute("UPDATE t SET n = NULL")
+
+
+async def test_a_session_that_breathes_is_woken_each_millisecond_and_no_other(begin: Begin, app: OpenApp) -> None:
+    await wide(app, 300)
+    lane = await (await begin(BIGINT)).lane(rows=40, walk="keyset", waves=3)
+    seen = []
+    for lane.breathes in (False, True, True, False):
+        await lane.batch()
+        await lane.settle()
+        row = await (await lane.conn.execute("SHOW client_connection_check_interval")).fetchone()
+        seen.append(row and row[0])
+    assert seen == ["500ms", "1ms", "1ms", "500ms"]
+
+
+async def test_a_rest_goes_on_from_statement_to_statement(begin: Begin, app: OpenApp) -> None:
+    await wide(app, 300)
+    lane = await (await begin(BIGINT)).lane(rows=40, walk="keyset", waves=3)
+    ask = f"SELECT pg_catalog.current_setting('{RESTED}', true)"
+    seen = []
+    lane.breathes = True
+    for work in (10_000_000, 1, 10_000_000):  # long ago, so it rests at once; then not before ten seconds are over
+        await lane.conn.execute(f"SELECT {rested(str(work))}".encode())
+        row = await (await lane.conn.execute(ask.encode())).fetchone()
+        seen.append(row and row[0])
+    assert seen[0] != seen[1] == seen[2]
 
 
 async def test_a_program_that_knows_no_rests_goes_on_without(begin: Begin, app: OpenApp) -> None:

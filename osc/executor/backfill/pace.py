@@ -23,10 +23,9 @@ PATIENCE_MIN = 0.125
 PATIENCE_GROWTH = 1.02
 """A look at who waits, five times a second: from half to the whole in seven seconds."""
 WORK_US = 550
-"""A statement that breathes works for so long and then sleeps for so long, again and again, so that whoever waits for its
-processor waits for a millisecond. Without that Linux gives it a whole tick (4 ms at 250 Hz), for somebody who has slept is not
-interrupted at once (EEVDF). Measured with pgbench on two cores, its 99th percentile beside a session that reads a table:
-1.2 times that without it, with 2.4 ms of work 2.1 times, with 0.6 ms 1.3 times, without rests 1.7 to 2.3 times."""
+"""So many microseconds of each millisecond a statement that breathes works; then it sleeps, so that whoever waits for its
+processor waits for no longer. Without that Linux gives it a whole tick (4 ms at 250 Hz), for somebody who has slept is not
+interrupted at once (EEVDF). It leaves the fill somewhat more than 40 % of its speed; docs/explanation/backfill.md has what others feel."""
 BREATHING_SHARE = WORK_US / TURN_US
 """Of the time of a statement that breathes, in which it works."""
 
