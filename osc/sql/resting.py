@@ -13,6 +13,10 @@ ONE_TURN = "SET client_connection_check_interval = 1"
 """Makes the turns of a session a millisecond. Without it each rest takes a whole one."""
 RESTED = "osc.rested"
 """The setting of the session that says when it has rested last, in seconds of the epoch: so turns go on from statement to statement."""
+WORK = "osc.work_us"
+"""The setting of a session after how many microseconds of work statements rest that are not told so by a parameter."""
+BY_SETTING = f"(SELECT coalesce(nullif(pg_catalog.current_setting('{WORK}', true), ''), '0')::integer)"
+"""Its value, read once a statement; 0 where nobody has set it."""
 _SLEEP_S = 0.00005
 """Less than any rest, so that the timer ends it, and longer than it takes to find that the timer has fired before."""
 

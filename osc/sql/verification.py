@@ -1,6 +1,7 @@
 """The statements of verification: rows that are not in step, counted page by page without locks.
 
-Both columns of a pair are in one row version, so each page is consistent in itself; no long snapshot is held.
+Both columns of a pair are in one row version, so each page is consistent in itself; no long snapshot is held. A page rests
+as the session is set to (osc.sql.resting).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TypeAlias
 from osc.names import QName, quote
 from osc.sql import keyset
 from osc.sql.keyset import KeyColumn
+from osc.sql.resting import BY_SETTING, rested
 from osc.sql.rowscope import same
 
 
@@ -120,7 +122,8 @@ WHERE p.osc_out LIMIT $4"""
 def _page(table: QName, key: Sequence[KeyColumn], out: str, me: str) -> str:
     return f"""    SELECT {keyset.columns(key, me)}, {out} AS osc_out
     FROM ONLY {table.sql} AS {me}
-    WHERE {keyset.after(key, me)} AND {keyset.up_to(key, me, "$3::text[]")}
+    WHERE {rested(BY_SETTING)}
+      AND {keyset.after(key, me)} AND {keyset.up_to(key, me, "$3::text[]")}
     ORDER BY {keyset.order(key, me)} LIMIT $2"""
 
 

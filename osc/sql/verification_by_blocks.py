@@ -12,6 +12,7 @@ from osc.names import QName, literal, quote
 from osc.sql import keyset
 from osc.sql.keyset import KeyColumn
 from osc.sql.pages import CTID, block
+from osc.sql.resting import BY_SETTING, rested
 from osc.sql.verification import Compared, Condition, not_in_step
 
 
@@ -62,7 +63,9 @@ def _stop(table: QName) -> str:
 
 
 def _window(me: str) -> str:
-    return f"{keyset.after(CTID, me)}\n      AND {keyset.up_to_scalar(CTID, me, 'stop')}"
+    return (
+        f"{rested(BY_SETTING)}\n      AND {keyset.after(CTID, me)}\n      AND {keyset.up_to_scalar(CTID, me, 'stop')}"
+    )
 
 
 def _last(table: QName, bound: str) -> str:

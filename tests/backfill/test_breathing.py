@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from osc.executor.backfill import inspection
 from osc.executor.backfill.crew import crew_for
-from osc.executor.backfill.pace import BREATHING_SHARE, Pace
+from osc.executor.backfill.pace import BREATHING_SHARE, WORK_US, Pace
+from osc.executor.backfill.session import breathe
+from osc.executor.backfill.statements import fetch_one
 from osc.sql.resting import RESTED, rested
 from osc.state import settings as knobs
 from tests.backfill.test_in_flight import with_pieces
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.backfill.conftest import Begin, OpenApp
 
+UPPER = "- change_column: {table: t, column: s, to: n, type: text, up: upper(s), down: n}"
 pytestmark = pytest.mark.anyio
 
 
@@ -173,3 +179,41 @@ async def test_a_lane_that_breathes_rests_only_for_what_is_missing_to_its_speed(
         lane.speed, lane.breathes = speed, breathes
         await lane._rest(100)
     assert slept == [pytest.approx(0.3), pytest.approx(0.1)]
+
+
+@pytest.mark.parametrize("key", ["id int PRIMARY KEY", "id int"], ids=["by key", "by blocks"])
+async def test_a_page_of_verification_rests_as_its_session_is_set(begin: Begin, app: OpenApp, key: str) -> None:
+    one = await app()
+    await one.execute(f"CREATE TABLE t ({key}, s text)".encode())
+    await one.execute("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 100) AS i")
+    filling = await begin(UPPER, "" if "KEY" in key else "backfill: {walk: blocks}")
+    conn = await filling.lead.worker("verify")
+    for work in (0, 1):
+        await breathe(filling.lead, conn, work)
+        begun = time.monotonic()
+        row = await fetch_one(conn, filling.verify_step.count, [None, 100, None])
+        assert row is not None
+        assert row[0] == 100
+        assert work == 0 or time.monotonic() - begun >= 0.005
+    await conn.close()
+
+
+@pytest.mark.parametrize("is_said", [False, True], ids=["nothing said", "speed: 100%"])
+async def test_verification_breathes_beside_others_unless_somebody_says_how_fast(
+    begin: Begin, app: OpenApp, is_said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await wide(app, 3_000)
+    filling = await begin(BIGINT, "backfill: {speed: 100%}" if is_said else "")
+    filling.lead.executor.settings = replace(filling.lead.settings, verify_rows=5)
+    told: list[int] = []
+
+    async def watched(lead: Any, conn: Any, work_us: int) -> None:
+        told.append(work_us)
+        await breathe(lead, conn, work_us)
+
+    monkeypatch.setattr(inspection, "breathe", watched)
+    at_work = asyncio.create_task(one.execute("SELECT pg_sleep(60)"))
+    await asyncio.sleep(0.1)
+    assert (await filling.verify()).rows == 3_000
+    at_work.cancel()
+    assert told == ([] if is_said else [WORK_US])

@@ -12,11 +12,14 @@ import psycopg
 from osc.executor.backfill import slicing
 from osc.executor.backfill.leaves import is_leaf, leaves_of, on
 from osc.executor.backfill.looking import Look, Verdict
-from osc.executor.backfill.pace import AUTO, Pace
-from osc.executor.backfill.session import WALK_THE_KEY
-from osc.executor.keeping import single
+from osc.executor.backfill.pace import AUTO, WORK_US, Pace
+from osc.executor.backfill.session import WALK_THE_KEY, breathe
+from osc.executor.keeping import beside, single
 from osc.executor.lead import Lead
+from osc.executor.throttle.at_work import AtWork
+from osc.executor.throttle.waiters import LOOK_EVERY_S
 from osc.failpoints import failpoint
+from osc.pg.outcome import session_ended
 from osc.pg.session import Connection, close, run, set_timeouts
 from osc.program import VerifyStep
 from osc.state import verifications
@@ -87,6 +90,23 @@ async def _cut_new(lead: Lead, step: VerifyStep, ranges: list[Range]) -> list[Ra
 
 
 @dataclass
+class _Lane:
+    """A session that looks at pages; it breathes as the pace says."""
+
+    lead: Lead
+    conn: Connection
+    pace: Pace
+    _breathes: bool = False
+
+    async def may_go_on(self) -> None:
+        """Return when the next page may be looked at."""
+        await self.lead.may_go_on()
+        if self.pace.breathes != self._breathes:
+            self._breathes = self.pace.breathes
+            await breathe(self.lead, self.conn, WORK_US if self._breathes else 0)
+
+
+@dataclass
 class Inspection:
     """A pass: the ranges that are left, and what was found so far."""
 
@@ -98,26 +118,45 @@ class Inspection:
     _running: list[Verdict] = field(default_factory=list)
     """Of the ranges that lanes look at now."""
     _told_s: float = 0.0
+    _pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pace = Pace(self.lead)
 
     async def take(self, ranges: list[tuple[int, Range]]) -> None:
         """Look at those of the numbered ranges that were not seen to be clean, in as many lanes as the fill has."""
         self.left.extend((n, one) for n, one in ranges if one.rows is None)
-        lanes = (await Pace(self.lead).read()).lanes
+        self._pace = await Pace(self.lead).read()
+        lanes = self._pace.lanes
         self._told_s = self.lead.clock.monotonic()
-        try:
-            async with anyio.create_task_group() as group:
-                for _ in range(min(LANES_AUTO if lanes == AUTO else int(lanes), len(self.left))):
-                    group.start_soon(self._lane)
-        except BaseExceptionGroup as errors:
-            raise single(errors) from None
+        async with beside(self._watch):
+            try:
+                async with anyio.create_task_group() as group:
+                    for _ in range(min(LANES_AUTO if lanes == AUTO else int(lanes), len(self.left))):
+                        group.start_soon(self._lane)
+            except BaseExceptionGroup as errors:
+                raise single(errors) from None
+
+    async def _watch(self) -> None:
+        """Look whether others are at work, who are to notice as little of it as of the fill."""
+        lead, at_work = self.lead, AtWork()
+        while True:
+            try:
+                await at_work.read(lead.observer, None, lead.clock.monotonic())
+            except psycopg.Error as error:
+                if session_ended(error):
+                    raise
+            self._pace.others_at_work = at_work.are
+            await lead.clock.sleep(LOOK_EVERY_S)
 
     async def _lane(self) -> None:
         conn = await self.lead.worker("verify")
         try:
             await self._prepare(conn)
+            lane = _Lane(self.lead, conn, self._pace)
             while self.left:
                 n, one = self.left.popleft()
-                found = await self._range(conn, one)
+                found = await self._range(lane, one)
                 if not found.mismatches and self.step.ranged:
                     await self.lead.ask(verifications.note_range(self.lead.control, self.number, n, found.rows))
         finally:
@@ -131,10 +170,10 @@ class Inspection:
         )
         await run(conn, WALK_THE_KEY, deadline_s=settings.query_deadline_s)
 
-    async def _range(self, conn: Connection, one: Range) -> Verdict:
+    async def _range(self, lane: _Lane, one: Range) -> Verdict:
         """Look at one range; a leaf that is gone has no rows, and one that is called otherwise now is looked at anew."""
         while (step := await on(self.lead, self.step, one.leaf)) is not None:
-            look = Look(self.lead, step, conn, one, self._tell)
+            look = Look(self.lead, step, lane.conn, one, self._tell, lane.may_go_on)
             self._running.append(look.found)
             try:
                 await look.take()

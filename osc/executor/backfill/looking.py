@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -70,6 +70,8 @@ class Look:
     conn: Connection
     range: Range
     tell: Callable[[], None]
+    may_go_on: Callable[[], Awaitable[None]]
+    """Returns when the next page may be looked at, on a session that is set as it is to be."""
     found: Verdict = field(default_factory=Verdict)
 
     async def take(self) -> None:
@@ -78,7 +80,7 @@ class Look:
         most = settings.verify_rows if step.key else max(1, settings.verify_rows // ROWS_PER_BLOCK)
         limit, ended = most, False
         while not ended:
-            await self.lead.may_go_on()
+            await self.may_go_on()
             try:
                 page = await ask(self.lead, self.conn, step.count, [lo, limit, *self._up_to])
             except psycopg.Error as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from osc.executor.lead import Lead
 from osc.pg.session import Connection, run
 from osc.program import FillStep
-from osc.sql.resting import ONE_TURN
+from osc.sql.resting import ONE_TURN, WORK
 
 WALK_THE_KEY = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off;"
@@ -27,8 +27,18 @@ def life_ms(lead: Lead, target_ms: float | None = None) -> int:
 
 async def live(lead: Lead, conn: Connection, life: int, *, breathing: bool = False) -> None:
     """Let the statements of the session that follow take ``life`` milliseconds, and rest for parts of one if they rest."""
-    turn = ONE_TURN if breathing else f"SET client_connection_check_interval = {lead.settings.client_check_interval_ms}"
-    await run(conn, f"SET statement_timeout = {life}; {turn}", deadline_s=lead.settings.query_deadline_s)
+    sql = f"SET statement_timeout = {life}; {_turn(lead, breathing=breathing)}"
+    await run(conn, sql, deadline_s=lead.settings.query_deadline_s)
+
+
+async def breathe(lead: Lead, conn: Connection, work_us: int) -> None:
+    """Let statements that follow rest whenever they have worked for ``work_us`` microseconds, if they go by the setting."""
+    sql = f"SET {WORK} = {work_us}; {_turn(lead, breathing=work_us > 0)}"
+    await run(conn, sql, deadline_s=lead.settings.query_deadline_s)
+
+
+def _turn(lead: Lead, *, breathing: bool) -> str:
+    return ONE_TURN if breathing else f"SET client_connection_check_interval = {lead.settings.client_check_interval_ms}"
 
 
 async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
