@@ -111,15 +111,15 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     the very same block, and touches no index (HOT). It runs ahead of the checkpoint, which the batch that ends the
     window moves: whatever a wave left out, or wrote twice in vain, that batch puts right.
 
-    It sleeps for a millisecond whenever it has worked for ``$9`` microseconds, not at all if that is 0.
+    It rests whenever it has worked for ``$9`` microseconds (osc.sql.resting), not at all if that is 0.
     It answers how many rows it filled, its cost, and how many of its updates were HOT (NULL where nobody counts).
     """
     me = page.me
     place = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5)"
     share = f"({place} + ($7::integer - $3::integer)) % $7::integer < $8::integer - $3::integer"
     within = f"{keyset.after(page.place, me)}\n      AND {keyset.up_to(page.place, me)}"
-    mine = f"CASE WHEN {share}\n           THEN {rested('$9')} ELSE false END"
-    window = f"{within}\n      AND {mine}\n      AND EXISTS (SELECT FROM moved)"
+    # The share first, for it costs less: so only rows of it are asked whether to rest.
+    window = f"{within}\n      AND {share}\n      AND {rested('$9')}\n      AND EXISTS (SELECT FROM moved)"
     return f"""WITH moved AS (
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1

@@ -16,7 +16,7 @@ FILL = [
         "sql/batch.py",
         """    SET {_assignments(filled)}
     WHERE {window}
-      AND {_needs_work(filled, me)}
+      AND {needs_work}
     RETURNING 1
 )\"\"\"
 
@@ -25,7 +25,7 @@ def _locked_and_filled""",
         """    SET {quote(filled[0].target)} = stale.value
     FROM (SELECT {", ".join(f"{quote(k.name)} AS k{n}" for n, k in enumerate(page.key))}, {filled[0].up} AS value FROM ONLY {page.table.sql} AS {me}) AS stale
     WHERE ({keyset.columns(page.key, me)}) = ({", ".join(f"stale.k{n}" for n, _ in enumerate(page.key))}) AND {window}
-      AND {_needs_work(filled, me)}
+      AND {needs_work}
     RETURNING 1
 )\"\"\"
 
