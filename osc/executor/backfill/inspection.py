@@ -119,9 +119,7 @@ class Inspection:
     """Of the ranges that lanes look at now."""
     _told_s: float = 0.0
     _pace: Pace = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._pace = Pace(self.lead)
+    """In force since the lanes began to look."""
 
     async def take(self, ranges: list[tuple[int, Range]]) -> None:
         """Look at those of the numbered ranges that were not seen to be clean, in as many lanes as the fill has."""
