@@ -60,7 +60,7 @@ async def test_a_statement_rests_wherever_it_is_and_is_planned_without_rests_whe
     sql = getattr(lane.walk, name)
     for rests in (0, 1):
         assert (await planned(one, sql, [*params, 1, 1, 1, *more, rests])).count("pg_sleep") == rests * places
-    row = await lane._fetch(sql, [*params, *lane._fence, *more, 1])
+    row = await lane.session.fetch(sql, [*params, *lane._fence, *more, 1])
     assert row is not None
     ms = row[1] if name == "wave" else row[5]
     assert float(ms) >= 50  # a microsecond of work, then a millisecond of rest: that is at each row
@@ -73,7 +73,7 @@ async def test_the_search_for_the_edge_of_a_window_rests(begin: Begin, app: Open
     sql, units = getattr(lane.walk, name), [250] if name == "next_edge" else []
     for rests in (0, 1):
         begun = time.monotonic()
-        row = await lane._fetch(sql, [None, None, *units, rests])
+        row = await lane.session.fetch(sql, [None, None, *units, rests])
         assert row is not None
         assert rests == 0 or time.monotonic() - begun >= 0.005  # a millisecond at every few rows
         assert ("pg_sleep" in await planned(one, sql, [None, None, *units, rests])) is bool(rests)
@@ -84,7 +84,7 @@ async def test_a_statement_that_rests_fills_as_if_it_did_not(begin: Begin, app: 
     filling = await begin(BIGINT)
     for walk, to in (("keyset", 0), ("blocks", None)):
         lane = await filling.lane(rows=40, walk=walk, waves=3)
-        lane.breathes = True
+        lane.session.breathes = True
         await filling.walk(lane)
         assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0, walk
         if to is not None:
@@ -95,7 +95,7 @@ async def test_a_session_that_breathes_is_woken_each_millisecond_and_no_other(be
     await wide(app, 300)
     lane = await (await begin(BIGINT)).lane(rows=40, walk="keyset", waves=3)
     seen = []
-    for lane.breathes in (False, True, True, False):
+    for lane.session.breathes in (False, True, True, False):
         await lane.batch()
         await lane.settle()
         row = await (await lane.conn.execute("SHOW client_connection_check_interval")).fetchone()
@@ -108,7 +108,7 @@ async def test_a_rest_goes_on_from_statement_to_statement(begin: Begin, app: Ope
     lane = await (await begin(BIGINT)).lane(rows=40, walk="keyset", waves=3)
     ask = f"SELECT pg_catalog.current_setting('{RESTED}', true)"
     seen = []
-    lane.breathes = True
+    lane.session.breathes = True
     for work in (10_000_000, 1, 10_000_000):  # long ago, so it rests at once; then not before ten seconds are over
         await lane.conn.execute(f"SELECT {rested(str(work))}".encode())
         row = await (await lane.conn.execute(ask.encode())).fetchone()
@@ -120,7 +120,7 @@ async def test_a_program_that_knows_no_rests_goes_on_without(begin: Begin, app: 
     one = await wide(app, 300)
     filling = await begin(BIGINT)
     lane = await filling.lane(rows=40, walk="keyset")
-    lane.breathes = True
+    lane.session.breathes = True
     rest = rested("$7", "needs work").split("needs work")
     batch = lane.walk.batch.replace(rest[0], "(").replace(rest[1], ")").replace(rested("$7"), "true")
     assert "$7" not in batch
@@ -146,13 +146,13 @@ async def test_beside_others_a_lane_rests_while_it_is_in_its_pieces(
     filling = await begin(BIGINT)
     lane = await with_pieces(filling)
     sent: list[int] = []
-    send = lane._pipeline.send
+    send = lane.session._pipeline.send
 
     async def watched(params: Any) -> None:
         sent.append(params[8])
         await send(params)
 
-    monkeypatch.setattr(lane._pipeline, "send", watched)
+    monkeypatch.setattr(lane.session._pipeline, "send", watched)
     crew = await crew_for(filling.lead, filling.step, await started(filling))
     for others in (False, True):
         crew.pace.others_at_work = others
@@ -176,7 +176,7 @@ async def test_a_lane_that_breathes_rests_only_for_what_is_missing_to_its_speed(
     monkeypatch.setattr(lane.lead.clock, "sleep", sleep)
     worked = BREATHING_SHARE
     for speed, breathes in ((1.0, False), (1.0, True), (worked, True), (0.25, False), (worked / 2, True)):
-        lane.speed, lane.breathes = speed, breathes
+        lane.speed, lane.session.breathes = speed, breathes
         await lane._rest(100)
     assert slept == [pytest.approx(0.3), pytest.approx(0.1)]
 

@@ -71,9 +71,9 @@ async def test_the_next_piece_lies_ready_while_one_is_done(begin: Begin, app: Op
     lane = await with_pieces(await begin(BIGINT))
     assert (await lane.batch())[1] > 0
     assert len(lane._sent) == 1
-    told = lane.filled
-    assert await lane.settle() == lane.filled - told > 0
-    assert await value(one, "SELECT count(n) FROM t") == lane.filled
+    told = lane.tally.filled
+    assert await lane.settle() == lane.tally.filled - told > 0
+    assert await value(one, "SELECT count(n) FROM t") == lane.tally.filled
     assert lane.seq == await seq(lane)
 
 
@@ -100,7 +100,7 @@ async def test_a_piece_behind_one_that_was_not_done_writes_nothing_and_is_done_l
     await holder.rollback()
     await filling.walk(lane)
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
-    assert lane.filled == ROWS  # each row once
+    assert lane.tally.filled == ROWS  # each row once
 
 
 async def test_a_pause_stops_the_piece_that_waits_on_the_server(begin: Begin, app: OpenApp) -> None:
@@ -162,14 +162,14 @@ async def test_who_cancels_what_comes_before_a_piece_stops_nothing(
 ) -> None:
     await wide(app, ROWS)
     lane = await with_pieces(await begin(BIGINT))
-    (first, _), live, tries = due(lane), lane._live, iter((True, False, False))
+    (first, _), live, tries = due(lane), lane.session.live, iter((True, False, False))
 
     async def cancelled_once(life: int) -> None:
         if next(tries):
             raise psycopg.errors.QueryCanceled
         await live(life)
 
-    monkeypatch.setattr(lane, "_live", cancelled_once)
+    monkeypatch.setattr(lane.session, "live", cancelled_once)
     assert (await lane.batch())[1] > 0
     assert lane._sent[0] != first  # which is done
 
@@ -184,9 +184,9 @@ async def test_a_lane_that_is_not_wanted_any_more_counts_what_is_in_flight(
     looks = iter((True, False))
     monkeypatch.setattr(crew, "_is_wanted", lambda _: next(looks))
     async with crew.throttle.watching():
-        before = lane.filled
+        before = lane.tally.filled
         assert await crew._to_the_end(0, lane) is False
     assert not lane._sent
-    assert crew.meter.seen == lane.filled - before > 0
-    assert await value(one, "SELECT count(n) FROM t") == lane.filled
+    assert crew.meter.seen == lane.tally.filled - before > 0
+    assert await value(one, "SELECT count(n) FROM t") == lane.tally.filled
     assert (await filling.slice(lane)).seq == lane.seq

@@ -107,7 +107,7 @@ async def test_a_batch_that_meets_an_open_write_neither_loses_it_nor_calls_it_do
     writer = await app(autocommit=False)
     filling = await begin(upper)
     lane = await filling.lane()
-    lane.skip_windows = 100 if skipping else 0
+    lane.misses.skip = 100 if skipping else 0
     statements, expected = WHILE_A_BATCH_IS_OPEN[case]
     for statement in statements:
         await writer.execute(statement)
@@ -255,7 +255,7 @@ async def test_transactions_that_lock_and_roll_back_while_batches_skip_leave_not
     one = await table(app, 60)
     filling = await begin(upper)
     lane = await filling.lane()
-    lane.skip_windows = 100
+    lane.misses.skip = 100
     holders = [await app(autocommit=False) for _ in range(4)]
     await holders[0].execute("SELECT FROM t WHERE id % 7 = 0 FOR UPDATE")
     await holders[1].execute("UPDATE t SET s = 'gone' WHERE id % 11 = 1 AND id < 50")
@@ -284,7 +284,7 @@ async def test_the_application_is_never_the_victim_of_a_deadlock_and_its_wait_is
     writer = await app(autocommit=False)
     filling = await begin(upper)
     lane = await filling.lane(batch_lock_timeout_share=0.25)
-    lane.skip_windows = 1 if skipping else 0
+    lane.misses.skip = 1 if skipping else 0
     await writer.execute("UPDATE t SET s = 'app' WHERE id = 8")
     batch = asyncio.create_task(lane.batch())
     if not skipping:
@@ -315,7 +315,7 @@ async def test_rows_that_wait_many_times_in_one_batch_do_not_make_it_live_longer
     began = asyncio.get_running_loop().time()
     assert await lane.batch() == (False, 0)
     assert asyncio.get_running_loop().time() - began < filling.lead.deadlock_timeout_ms / 1000 / 2
-    assert lane.skip_windows > 0
+    assert lane.misses.skip > 0
     await holder.rollback()
     assert observer
 

@@ -79,13 +79,13 @@ async def test_a_batch_is_sized_by_the_servers_time_and_not_by_the_lines(
     await one.execute("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 300) AS i")
     lane = await (await begin(upper)).lane(rows=10)
     lane.size.rows_max, lane.size.target_ms = 100, 100
-    execute = lane._execute
+    fetch = lane.session.fetch
 
     async def over_a_slow_line(*args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(0.25)  # a quarter of a second is far more than a batch may take
-        return await execute(*args, **kwargs)
+        return await fetch(*args, **kwargs)
 
-    monkeypatch.setattr(lane, "_execute", over_a_slow_line)
+    monkeypatch.setattr(lane.session, "fetch", over_a_slow_line)
     for _ in range(3):
         await lane.batch()
     assert lane.size.rows > 10
@@ -203,7 +203,7 @@ async def test_a_row_that_turns_to_poison_in_a_skipped_window_is_named_there(beg
     await one.execute("INSERT INTO t SELECT i, i::text FROM generate_series(1, 30) AS i")
     filling = await begin(TO_INT)
     lane = await filling.lane()
-    lane.skip_windows = 100
+    lane.misses.skip = 100
     await two.execute("UPDATE t SET s = 'spoiled' WHERE id IN (4, 5)")
     await two.execute("SELECT FROM t WHERE id = 6 FOR UPDATE")
     await filling.walk(lane)

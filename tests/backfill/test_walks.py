@@ -180,7 +180,7 @@ async def test_a_window_of_keys_has_waves_only_where_its_rows_lie_together(
     filling = await begin(BIGINT)
     lane = await filling.lane(rows=50, walk="keyset", waves=4)
     lane.waves.rested = 0
-    cutter = Windows(lane.lead, lane.walk, lane.slice, lane.conn, 60.0)
+    cutter = Windows(lane.session, lane.walk, lane.slice, 60.0)
     cuts = [await cutter.cut([str(key)], 80, 4, Shares.equal(4)) for key in range(1000, 10000, 1500)]
     for windows in cuts:
         assert (len(windows) == 4) is has_waves
@@ -200,7 +200,7 @@ async def test_behind_the_shares_that_make_room_no_row_has_to_move(begin: Begin,
     shares = lane.waves.shares
     assert len(shares) > shares.moving > 0
     await filling.walk(lane)
-    assert lane.hot > 0.8 * lane.counted
+    assert lane.tally.hot > 0.8 * lane.tally.counted
     assert (lane.waves.more, lane.waves.rest_next) == (0, REST_FIRST)
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
@@ -217,7 +217,7 @@ async def test_a_held_horizon_makes_waves_rest_and_the_fill_goes_on_without(begi
         rested += lane.waves.rested > 0
     assert rested > 3
     assert await value(one, "SELECT count(*) FROM t WHERE n IS NULL") == 0
-    assert lane.hot < 0.3 * lane.counted
+    assert lane.tally.hot < 0.3 * lane.tally.counted
 
 
 @pytest.mark.parametrize("how", ["VACUUM FULL t", "CLUSTER t USING t_pkey", "ALTER TABLE t SET TABLESPACE pg_default"])
@@ -284,7 +284,7 @@ async def test_a_piece_of_a_wave_that_takes_too_long_is_cut_smaller_and_nothing_
     assert (lane._round._due[0], lane._round._at or due[0][1].first_block) == (due[0], due[1] or due[0][1].first_block)
     await holder.rollback()
     await filling.walk(lane)
-    assert lane.skipped == 0
+    assert lane.tally.skipped == 0
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
 
@@ -296,12 +296,12 @@ async def test_an_end_that_takes_too_long_is_tried_again_with_less_and_the_round
     windows, units = list(lane._round.windows), lane.lengths.end(lane._round.windows[0])
     pieces.staying.rows = 2
     with monkeypatch.context() as patch:
-        patch.setattr(lane, "_execute", cancelled)
+        patch.setattr(lane.session, "fetch", cancelled)
         assert await lane.batch() == (False, 0)
     assert list(lane._round.windows) == windows
     assert lane.lengths.end(windows[0]) < units
     await filling.walk(lane)
-    assert lane.skipped == 0
+    assert lane.tally.skipped == 0
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
 
@@ -368,7 +368,7 @@ async def test_a_window_that_takes_long_to_read_is_ended_in_parts(
     assert lane._round.windows[0] == window
     assert lane.cursor not in (window.lo, window.hi)
     await filling.walk(lane)
-    assert lane.skipped == 0
+    assert lane.tally.skipped == 0
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
 
@@ -379,7 +379,7 @@ async def test_waves_take_an_even_share_of_each_block_and_all_of_it(begin: Begin
     shares = []
     for number in range(4):
         params = [None, lane.slice.hi, number, lane.slice.slice, lane.slice.epoch, lane.seq, 4, number + 1, 0]
-        row = await lane._fetch(lane.walk.wave, params)
+        row = await lane.session.fetch(lane.walk.wave, params)
         assert row is not None
         lane.seq += 1
         shares.append(row[0])
@@ -394,7 +394,7 @@ async def test_a_wave_of_a_fenced_lane_writes_nothing(begin: Begin, app: OpenApp
     old = await filling.lane(rows=100, walk="blocks", waves=4)
     await filling.lane(rows=100, walk="blocks", waves=4)
     params = [None, old.slice.hi, 0, old.slice.slice, old.slice.epoch, old.seq, 4, 1, 0]
-    assert await old._fetch(old.walk.wave, params) is None
+    assert await old.session.fetch(old.walk.wave, params) is None
     assert await value(one, "SELECT count(n) FROM t") == 0
 
 

@@ -94,8 +94,8 @@ STEPS = [
         "cancel_taken_for_done",
         "I6",
         "executor/backfill/lane.py",
-        "            self.skip_windows = self.skip_next\n",
-        "            self.seq += outcome is Outcome.CANCELLED\n            self.skip_windows = self.skip_next\n"
+        "            self.misses.skip_more()\n",
+        "            self.seq += outcome is Outcome.CANCELLED\n            self.misses.skip_more()\n"
         "            if outcome is Outcome.CANCELLED:\n                return True, 0\n",
         (
             "tests/backfill/test_lane.py::test_a_window_that_takes_longer_than_a_batch_may_live_gets_smaller",

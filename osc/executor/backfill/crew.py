@@ -213,7 +213,7 @@ class Crew:
             while not finished and self._is_wanted(number):
                 await self._may_go_on()
                 await self.pace.apply(lane.size)
-                lane.speed, lane.breathes = self.pace.speed, self.pace.breathes
+                lane.speed, lane.session.breathes = self.pace.speed, self.pace.breathes
                 await self.throttle.pass_through()
                 lane.held = self.throttle.is_near
                 finished, rows = await lane.batch()
@@ -235,7 +235,7 @@ class Crew:
             await self.lead.may_go_on()
 
     async def _note(self, lane: Lane) -> None:
-        filled, counted, hot = lane.newly_counted()
+        filled, counted, hot = lane.tally.news()
         await self.lead.ask(
             slices.add_filled(
                 self.lead.control,

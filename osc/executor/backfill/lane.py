@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 import psycopg
 
 from osc.errors import LeaseLost, StepFailed
 from osc.executor.backfill import ground
 from osc.executor.backfill.lengths import Lengths, Sizes
-from osc.executor.backfill.pace import BREATHING_SHARE, WORK_US
+from osc.executor.backfill.misses import Misses
+from osc.executor.backfill.pace import BREATHING_SHARE
 from osc.executor.backfill.rounds import Piece, Round
 from osc.executor.backfill.servo import Servo
-from osc.executor.backfill.session import life_ms, live
-from osc.executor.backfill.statements import Row, fetch_one, is_busy, is_poison
+from osc.executor.backfill.session import LaneSession, life_ms
+from osc.executor.backfill.statements import Row, is_busy, is_poison
+from osc.executor.backfill.tally import Tally
 from osc.executor.backfill.waves import WHOLE, WINDOWS, Shares, Waves
 from osc.executor.backfill.windows import Window, Windows
 from osc.executor.handlers.transaction import explain
 from osc.executor.lead import Lead
 from osc.failpoints import failpoint
 from osc.pg.outcome import Outcome, classify, sqlstate_of, without_values
-from osc.pg.pipeline import Pipeline
-from osc.pg.session import Connection, within
+from osc.pg.session import Connection
 from osc.program import FillStep
 from osc.program.steps import Walk
 from osc.redaction import HELD_BACK, Quoted
@@ -33,14 +33,8 @@ from osc.sql.pages import block_of
 from osc.state import slices
 from osc.state.slices import Key, Slice
 
-ROW_TRIES_MAX = 5
-"""A row that alone takes longer than a batch may live so many times cannot be filled, and is named like one that raises."""
-SMALL_AFTER_POISON = 4
-"""So many batches stay small after a row that raised, before they grow again: such rows come in crowds."""
 IN_FLIGHT = 2
 """So many pieces of a wave are sent at most before the first has answered: the next lies ready when one is done."""
-BATCH_PARAMETERS = 6
-"""Of a batch along a key; one through blocks has one more. Behind them is told when it rests."""
 HOT_AT = batch.PLAIN_COLUMNS + 2
 """Where a batch tells how many of its updates were HOT, behind its cost."""
 
@@ -63,45 +57,29 @@ class Lane:
     lengths: Lengths
     waves: Waves = field(default_factory=lambda: Waves(1))
     speed: float = 1.0
-    breathes: bool = False
-    """Whether pieces of waves rest in between."""
     held: bool = False
     """Whether a limit is so near, or was reached, that batches must not grow."""
     walk_name: str = ""
     """Empty for the slice's own; rows that were named are visited along the key, whatever the slice is."""
-    skip_windows: int = 0
-    """So many windows more go with SKIP LOCKED before a plain one is tried."""
-    skip_next: int = 0
-    small_until: int = 0
-    """Bisecting for a poison row: so many batches stay small before they grow again."""
-    alone_too_slow: int = 0
-    """How often in a row a batch of one row, which waits for nobody, ran out of time."""
-    filled: int = 0
-    counted: int = 0
-    """Updates of which is known whether they were HOT, and how many were."""
-    hot: int = 0
-    skipped: int = 0
-    poison: int = 0
+    tally: Tally = field(default_factory=Tally)
+    misses: Misses = field(init=False)
     seq: int = field(init=False)
     cursor: Key | None = field(init=False)
     walk: Walk = field(init=False)
+    session: LaneSession = field(init=False)
     _round: Round = field(default_factory=Round)
-    _pipeline: Pipeline = field(init=False)
     _sent: deque[Piece] = field(default_factory=deque)
     """Pieces in flight. While there are any, nothing else runs on the session."""
     _moved_out: int = 0
     """Rows that waves found no room for since the checkpoint moved: they are in no window any more, but were."""
     _ahead: int = 0
     """Rows that these have filled, so that nothing is told twice."""
-    _noted: tuple[int, int, int] = (0, 0, 0)
-    _in_force: tuple[int, bool] | None = None
-    """statement_timeout of the session, as set last, and whether it was told to breathe."""
 
     def __post_init__(self) -> None:
         self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
-        self.skip_next = self.lead.settings.skip_windows_first
+        self.misses = Misses(self.lead.settings)
         self.walk = self.step.walk(self.walk_name or self.slice.walk)
-        self._pipeline = Pipeline(self.conn, self.walk.wave)
+        self.session = LaneSession(self.lead, self.conn, self.walk.wave)
 
     @property
     def by_blocks(self) -> bool:
@@ -141,7 +119,7 @@ class Lane:
         """Cut the next windows; without waves one at a time, of the size that is right for it now."""
         self._ahead = 0
         into = self.waves.round_begins()
-        if not self._can_have_waves or self.skip_windows or self.small_until:
+        if not self._can_have_waves or not self.misses.is_plain:
             into = WHOLE
         windows: list[Window] = []
         if len(into) > 1:
@@ -153,10 +131,10 @@ class Lane:
 
     async def _cut(self, into: Shares) -> list[Window]:
         """Return the windows of a round; none, and shorter ones are tried next, where they are of no use or not found in time."""
-        cutter = Windows(self.lead, self.walk, self.slice, self.conn, self.lengths.rows_per_block, self._rests)
+        cutter = Windows(self.session, self.walk, self.slice, self.lengths.rows_per_block)
         windows: list[Window] = []
         try:
-            await self._live(life_ms(self.lead))
+            await self.session.live(life_ms(self.lead))
             windows = await cutter.cut(self.cursor, self.lengths.window(len(into)), WINDOWS, into)
         except psycopg.Error as error:
             if not is_busy(error):
@@ -185,11 +163,11 @@ class Lane:
             if piece is None:
                 break
             life = self._life(alone=piece.blocks == 1)
-            if self._sent and (life, self.breathes) != self._in_force:
+            if self._sent and not self.session.lives(life):
                 self._round.put_back(piece)
                 break
             try:
-                await self._live(life)
+                await self.session.live(life)
             except psycopg.Error as error:
                 if not is_busy(error):
                     raise
@@ -198,7 +176,7 @@ class Lane:
             slice_, epoch, seq = self._fence
             first, behind = piece.window.shares.places(piece.number)
             fence = [slice_, epoch, seq + len(self._sent)]
-            await self._pipeline.send([piece.lo, piece.hi, first, *fence, piece.window.shares.of, behind, self._rests])
+            await self.session.send([piece.lo, piece.hi, first, *fence, piece.window.shares.of, behind])
             self._sent.append(piece)
         return bool(self._sent)
 
@@ -209,7 +187,7 @@ class Lane:
         """
         begun, piece = self.lead.clock.monotonic(), self._sent.popleft()
         try:
-            row = await self._answer()
+            row = await self.session.answer()
         except psycopg.Error as error:
             await self._call_back()
             await self._missed_wave(error, piece)
@@ -222,7 +200,7 @@ class Lane:
             return 0
         self.seq += 1
         filled = int(row[0])
-        self.filled += filled
+        self.tally.filled += filled
         self._ahead += filled
         self._moved_out += filled - min(int(row[3] or 0), filled)
         self._count_hot(filled, row[3], judge=not piece.moves and piece.number > 0)
@@ -232,37 +210,25 @@ class Lane:
         await self._rest((self.lead.clock.monotonic() - begun) * 1000)
         return filled
 
-    @property
-    def _rests(self) -> int:
-        """After how many microseconds of work statements rest; 0: never."""
-        return WORK_US if self.breathes else 0
-
-    def _rests_in(self, sql: str) -> list[int]:
-        """Return what a batch is told of rests; those of earlier versions know none."""
-        return [self._rests] if f"${BATCH_PARAMETERS + self.by_blocks + 1}" in sql else []
-
-    async def _answer(self) -> Row | None:
-        return await within(self.conn, self.lead.settings.query_deadline_s, self._pipeline.answer())
-
     async def _call_back(self) -> None:
         """Hear what was sent behind a piece that was not done: it proves a ``seq`` that is not there, and wrote nothing."""
         for _ in self._sent:
             with contextlib.suppress(psycopg.Error):  # of a session that is lost the next statement will tell
-                await self._answer()
+                await self.session.answer()
         while self._sent:
             self._round.put_back(self._sent.pop())
 
     async def _end_of_window(self, window: Window) -> tuple[bool, int]:
         """Fill what is left of a window, and move the checkpoint behind it."""
-        skipping = self.skip_windows > 0
+        skipping = self.misses.skip > 0
         begun, before = self.lead.clock.monotonic(), self.cursor
         units = self.lengths.end(window)
         ends = self.walk.close if units == window.units and window.has_waves and self.cursor == window.lo else ""
         sql = self.walk.skipping if skipping else ends or self.walk.batch
         try:
-            row = await self._execute(
-                sql, units, self.cursor, window.hi, *self._told(self._moved_out), *self._rests_in(sql), alone=units == 1
-            )
+            await self.session.live(self._life(alone=units == 1))
+            told = self._told(self._moved_out)
+            row = await self.session.fetch_resting(sql, [self.cursor, window.hi, units, *self._fence, *told])
         except psycopg.Error as error:
             return await self._missed(error, skipping=skipping, window=window)
         await failpoint("batch.after")
@@ -278,15 +244,15 @@ class Lane:
             self._count_hot(int(row[3]), row[HOT_AT], judge=window.has_waves, ends=True)
         # What an earlier version compiled tells no server time; then the round trip has to do.
         ms, wal_bytes = (float(row[5]), int(row[6])) if len(row) > batch.PLAIN_COLUMNS else (took_ms, 0)
-        if self._is_to_be_learned_from(skipping=skipping) and not window.has_waves:
+        if self.misses.batch_done(skipping=skipping) and not window.has_waves:
             self.size.took(
                 rows=self._units_moved(rows, before), asked=window.units, ms=ms, wal_bytes=wal_bytes, held=self.held,
                 filled=int(row[3]) / self.lengths.rows_per_unit,
             )  # fmt: skip
         await self._rest(took_ms)
-        told = max(0, rows - self._ahead)
+        news = max(0, rows - self._ahead)
         self._ahead = max(0, self._ahead - rows)
-        return finished, told
+        return finished, news
 
     async def revisit(self, lo: Key | None, hi: Key | None, note: int) -> int | None:
         """Visit a window again, both ends included; return how many rows were still locked, ``None`` if it must be asked again.
@@ -298,36 +264,30 @@ class Lane:
             await self._find_out(walking=False)
             return None
         self.seq += 1
-        self.filled += row[0]
+        self.tally.filled += row[0]
         return int(row[1])
-
-    def newly_counted(self) -> tuple[int, int, int]:
-        """Return how many rows were filled, counted and HOT since it was asked last."""
-        now = (self.filled, self.counted, self.hot)
-        filled, counted, hot = (new - old for new, old in zip(now, self._noted, strict=True))
-        self._noted = now
-        return filled, counted, hot
 
     async def name(self, key: Key, error: psycopg.Error) -> None:
         """Name a row behind the checkpoint that cannot be filled (I9)."""
         said = without_values(error)
-        if await self._fetch(passing.NAME_POISON, [key, *self._fence, sqlstate_of(error), said]):
+        await self.session.live(self._life(alone=True))
+        if await self.session.fetch(passing.NAME_POISON, [key, *self._fence, sqlstate_of(error), said]):
             self.seq += 1
             self._count_poison(said)
 
     def _count_poison(self, said: str) -> None:
-        self.poison += 1
-        if self.poison > self.lead.settings.poison_rows_max:
+        self.tally.poison += 1
+        if self.tally.poison > self.lead.settings.poison_rows_max:
             raise StepFailed(
                 f"{self.step.title}: more than {self.lead.settings.poison_rows_max} rows cannot be filled; the last says: {said}",
                 hint="the expression does not fit the data: osc rollback, then mend the plan",
                 quoted=[Quoted(f"the last says: {said}", f"what they say is {HELD_BACK}")],
             )
 
-    async def _execute(
-        self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object, alone: bool = True
-    ) -> Row | None:
-        return await self._fetch(sql, [lo, hi, limit, *self._fence, *extra], alone=alone)
+    async def _execute(self, sql: str, limit: int, lo: Key | None, hi: Key | None, *extra: object) -> Row | None:
+        """Run a statement over what is alone, and may take all the time there is."""
+        await self.session.live(self._life(alone=True))
+        return await self.session.fetch(sql, [lo, hi, limit, *self._fence, *extra])
 
     @property
     def _fence(self) -> tuple[int, int, int]:
@@ -341,26 +301,17 @@ class Lane:
         """Return what a walk by blocks is told besides: rows that are not in the window any more, but were."""
         return [moved_out] if self.by_blocks else []
 
-    async def _fetch(self, sql: str, params: list[Any], *, alone: bool = True) -> Row | None:
-        """Run a statement of the lane."""
-        await self._live(self._life(alone=alone))
-        return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
-
     def _life(self, *, alone: bool) -> int:
         """Return how long a statement may take: one of more than one row, or block, lives shorter."""
         return life_ms(self.lead, None if alone else self.size.target_ms)
 
-    async def _live(self, life: int) -> None:
-        if (life, self.breathes) != self._in_force:
-            await live(self.lead, self.conn, life, breathing=self.breathes)
-            self._in_force = (life, self.breathes)
-
     def _moved(self, row: Row) -> tuple[bool, int]:
-        self.alone_too_slow = self._moved_out = 0
+        self.misses.moved()
+        self._moved_out = 0
         self.cursor, finished, rows, filled, skipped = row[0], bool(row[1]), int(row[2]), int(row[3]), int(row[4])
         self.seq += 1
-        self.filled += filled
-        self.skipped += skipped
+        self.tally.filled += filled
+        self.tally.skipped += skipped
         return finished, rows
 
     def _units_moved(self, rows: int, before: Key | None) -> int:
@@ -372,25 +323,13 @@ class Lane:
     def _count_hot(self, rows: int, hot: int | None, *, judge: bool, ends: bool = False) -> None:
         if hot is None:
             return
-        self.counted += rows
-        self.hot += min(int(hot), rows)
+        self.tally.count_hot(rows, int(hot))
         if judge:
             self.waves.took(rows, int(hot), ends=ends)
 
-    def _is_to_be_learned_from(self, *, skipping: bool) -> bool:
-        """Count the batch down from those that skip or stay small; the small ones teach nothing."""
-        if skipping:
-            self.skip_windows -= 1
-        elif self.skip_next > self.lead.settings.skip_windows_first:
-            self.skip_next = max(self.lead.settings.skip_windows_first, self.skip_next // 2)
-        if self.small_until > 0:
-            self.small_until -= 1
-            return False
-        return True
-
     async def _rest(self, took_ms: float) -> None:
         """Sleep as long as it takes for the speed, after a statement that has worked all the time or rested in between."""
-        worked = BREATHING_SHARE if self.breathes else 1.0
+        worked = BREATHING_SHARE if self.session.breathes else 1.0
         if self.speed < worked:
             await self.lead.clock.sleep(took_ms / 1000 * (worked - self.speed) / self.speed)
 
@@ -423,13 +362,12 @@ class Lane:
         if outcome is not Outcome.LOCK_NOT_AVAILABLE or not window.has_waves:
             self._give_round_up()
         if outcome in (Outcome.LOCK_NOT_AVAILABLE, Outcome.CANCELLED):
-            self.alone_too_slow += outcome is Outcome.CANCELLED and skipping and window.units == 1
-            if self.alone_too_slow >= ROW_TRIES_MAX:
+            is_alone = outcome is Outcome.CANCELLED and skipping and window.units == 1
+            if is_alone and self.misses.was_alone():
                 return await self._bisect(error)
             if skipping or outcome is Outcome.CANCELLED:
                 self.size.halve()
-            self.skip_windows = self.skip_next
-            self.skip_next = min(self.skip_next * 2, self.lead.settings.skip_windows_max)
+            self.misses.skip_more()
             return False, 0
         if outcome is Outcome.TRANSIENT:
             await self.lead.clock.sleep(self.lead.settings.transient_pause_first_s)
@@ -445,7 +383,7 @@ class Lane:
         self._give_round_up()
         if self.size.rows > 1:
             self.size.halve()
-            self.small_until = max(self.small_until, SMALL_AFTER_POISON)
+            self.misses.stay_small()
             return False, 0
         message = without_values(error)
         told = self._told(0) if self.by_blocks else [sqlstate_of(error), message]
@@ -454,7 +392,7 @@ class Lane:
             return await self._find_out()
         if not self.by_blocks:
             self._count_poison(message)
-        self.small_until = 0
+        self.misses.small = 0
         return self._moved(row)
 
     async def _find_out(self, *, walking: bool = True) -> tuple[bool, int]:

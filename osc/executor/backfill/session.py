@@ -1,9 +1,16 @@
-"""The session of a lane: what it tells the server about itself, and what the planner must not do."""
+"""The session of a lane: what it tells the server about itself, what the planner must not do, and how it runs a statement."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from osc.executor.backfill.pace import WORK_US
+from osc.executor.backfill.statements import Row, fetch_one
 from osc.executor.lead import Lead
-from osc.pg.session import Connection, run
+from osc.pg.pipeline import Pipeline
+from osc.pg.session import Connection, run, within
 from osc.program import FillStep
 from osc.sql.resting import ONE_TURN, WORK
 
@@ -53,3 +60,53 @@ async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
         f" {ASYNCHRONOUS}; {WALK_THE_KEY} {replica}",
         deadline_s=settings.query_deadline_s,
     )
+
+
+@dataclass
+class LaneSession:
+    """Runs the statements of one lane, one after the other, or those of ``wave`` ahead of their answers."""
+
+    lead: Lead
+    conn: Connection
+    wave: str
+    """The one statement that is sent ahead, with other parameters each time."""
+    breathes: bool = False
+    """Whether statements rest in between."""
+    _pipeline: Pipeline = field(init=False)
+    _in_force: tuple[int, bool] | None = None
+    """What the server was told last: how long a statement may take, and whether it rests."""
+
+    def __post_init__(self) -> None:
+        self._pipeline = Pipeline(self.conn, self.wave)
+
+    @property
+    def rests(self) -> int:
+        """After how many microseconds of work statements rest; 0: never."""
+        return WORK_US if self.breathes else 0
+
+    def lives(self, life: int) -> bool:
+        """Return whether statements may take ``life`` milliseconds already, and rest as they shall."""
+        return self._in_force == (life, self.breathes)
+
+    async def live(self, life: int) -> None:
+        """Let the statements that follow take ``life`` milliseconds. Nothing may be in flight unless they do already."""
+        if not self.lives(life):
+            await live(self.lead, self.conn, life, breathing=self.breathes)
+            self._in_force = (life, self.breathes)
+
+    async def fetch(self, sql: str, params: Sequence[Any]) -> Row | None:
+        """Run a statement and return its first row."""
+        return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, list(params)))
+
+    async def fetch_resting(self, sql: str, params: Sequence[Any]) -> Row | None:
+        """Run a statement whose last parameter says when it rests; those that earlier versions have compiled have none."""
+        knows_rests = f"${len(params) + 1}" in sql
+        return await self.fetch(sql, [*params, self.rests] if knows_rests else params)
+
+    async def send(self, params: Sequence[Any]) -> None:
+        """Have ``wave`` done behind those that are in flight."""
+        await self._pipeline.send([*params, self.rests])
+
+    async def answer(self) -> Row | None:
+        """Return what the first of those in flight has answered, when it is done; raise the server's error for it."""
+        return await within(self.conn, self.lead.settings.query_deadline_s, self._pipeline.answer())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
-from osc.executor.backfill.lane import ROW_TRIES_MAX, Lane
+from osc.executor.backfill.lane import Lane
+from osc.executor.backfill.misses import ROW_TRIES_MAX
 from osc.executor.backfill.statements import Row, fetch_all, is_busy, is_poison
 from osc.pg.outcome import Outcome, classify
 from osc.pg.session import within

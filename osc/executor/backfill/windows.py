@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from osc.executor.backfill.statements import Row, fetch_one
+from osc.executor.backfill.session import LaneSession
 from osc.executor.backfill.waves import WHOLE, Shares
-from osc.executor.lead import Lead
-from osc.pg.session import Connection, within
 from osc.program.steps import Walk
 from osc.sql.pages import block_of, position
 from osc.state.slices import Key, Slice
@@ -50,13 +48,10 @@ class Window:
 class Windows:
     """Cuts windows from what is left of a slice, without a lock on any row."""
 
-    lead: Lead
+    session: LaneSession
     walk: Walk
     slice: Slice
-    conn: Connection
     rows_per_block: float
-    rests: int = 0
-    """After so many microseconds of work a statement rests; 0: never."""
 
     async def cut(self, cursor: Key | None, units: int, count: int, into: Shares) -> list[Window]:
         """Return up to ``count`` windows of ``units`` behind ``cursor``, the last of them perhaps short.
@@ -82,16 +77,17 @@ class Windows:
 
     async def _by_key(self, cursor: Key | None, units: int, count: int, into: Shares) -> list[Window]:
         found: list[Window] = []
-        first = await self._ask(self.walk.next_edge, cursor, 1)
+        ask, until = self.session.fetch_resting, self.slice.hi
+        first = await ask(self.walk.next_edge, [cursor, until, 1])
         lo, at = cursor, _block(first[1]) if first else 0
         while first is not None and len(found) < count:
-            edge = await self._ask(self.walk.next_edge, lo, units)
-            is_last = edge is None or list(edge[0]) == self.slice.hi
+            edge = await ask(self.walk.next_edge, [lo, until, units])
+            is_last = edge is None or list(edge[0]) == until
             if edge is None:
-                last = await self._ask(self.walk.last_edge, lo)
+                last = await ask(self.walk.last_edge, [lo, until])
                 if last is None:
                     break
-                hi, place, rows = self.slice.hi, _block(last[0]), int(last[1])
+                hi, place, rows = until, _block(last[0]), int(last[1])
             else:
                 hi, place, rows = list(edge[0]), _block(edge[1]), units
             if abs(place - at) > BLOCKS_SPARE + BLOCKS_SPREAD_MAX * rows / self.rows_per_block:
@@ -102,12 +98,6 @@ class Windows:
                 break
             lo, at = hi, place
         return found
-
-    async def _ask(self, sql: str, lo: Key | None, *units: int) -> Row | None:
-        params = [lo, self.slice.hi, *units]
-        if f"${len(params) + 1}" in sql:  # those of earlier versions know no rests
-            params.append(self.rests)
-        return await within(self.conn, self.lead.settings.query_deadline_s, fetch_one(self.conn, sql, params))
 
 
 def _block(place: str) -> int:

@@ -112,7 +112,7 @@ async def _fill_pages(lead: Lead, step: VerifyStep, fill: FillStep, conn: Connec
         if await is_leaf(lead, lane.step, leaf):
             raise
         return True
-    return lane.filled > 0
+    return lane.tally.filled > 0
 
 
 async def _fill_page(step: VerifyStep, lane: Lane, lo: Key | None, hi: Key | None, rows: int) -> None:
