@@ -20,7 +20,7 @@ from typing import Any
 import anyio
 import psycopg
 
-from osc.executor.backfill import lane, windows
+from osc.executor.backfill import session as lane_session
 from osc.executor.backfill.statements import Row
 from osc.pg.pipeline import Pipeline
 from osc.pg.session import Connection
@@ -185,7 +185,7 @@ class InSql:
 
 def timed_statements() -> InSql:
     """Have the time counted in which statements of the lanes run; what is left of a fill's time is osc's own."""
-    in_sql, fetch_one, send, answer = InSql(), lane.fetch_one, Pipeline.send, Pipeline.answer
+    in_sql, fetch_one, send, answer = InSql(), lane_session.fetch_one, Pipeline.send, Pipeline.answer
 
     async def fetched(conn: Connection, sql: str, params: list[Any]) -> Row | None:
         in_sql.sent(conn)
@@ -204,7 +204,7 @@ def timed_statements() -> InSql:
         finally:
             in_sql.answered(self.conn)
 
-    lane.fetch_one = windows.fetch_one = fetched
+    lane_session.fetch_one = fetched  # type: ignore[attr-defined]
     Pipeline.send, Pipeline.answer = sent, answered  # type: ignore[method-assign]
     return in_sql
 
