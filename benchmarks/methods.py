@@ -21,7 +21,7 @@ import anyio
 import psycopg
 
 from osc.executor.backfill import session as lane_session
-from osc.executor.backfill.statements import Row
+from osc.executor.backfill.statements import Row, fetch_one
 from osc.pg.pipeline import Pipeline
 from osc.pg.session import Connection
 from osc.pg.target import Target
@@ -185,7 +185,7 @@ class InSql:
 
 def timed_statements() -> InSql:
     """Have the time counted in which statements of the lanes run; what is left of a fill's time is osc's own."""
-    in_sql, fetch_one, send, answer = InSql(), lane_session.fetch_one, Pipeline.send, Pipeline.answer
+    in_sql, send, answer = InSql(), Pipeline.send, Pipeline.answer
 
     async def fetched(conn: Connection, sql: str, params: list[Any]) -> Row | None:
         in_sql.sent(conn)
