@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A query that the session has prepared under ``name``, and its parameters as the server reads them."""
+
+    name: str
+    params: tuple[str, ...] = ()
+
+
 @dataclass
 class Pipeline:
     """One statement on one session, over and over with other parameters. While any is in flight nothing else may run there.
@@ -33,6 +41,8 @@ class Pipeline:
 
     conn: Connection
     sql: str
+    then: Prepared | None = None
+    """What is asked behind each of them, in its transaction: both are done, or neither."""
     in_flight: int = field(default=0, init=False)
     """So many have been sent whose answers were not asked for."""
 
@@ -41,14 +51,18 @@ class Pipeline:
         await self.conn.wait(self._send(params))
 
     async def answer(self) -> Row | None:
-        """Return the first row of the oldest statement in flight, when it is done; raise the server's error for it."""
+        """Return the first row of the oldest statement in flight, when it is done; raise the server's error for it.
+
+        With ``then`` it is how many rows the statement changed, and the row of that behind it.
+        """
         results = await self.conn.wait(self._results())
         adapter = Transformer.from_context(self.conn)
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise error_from_result(result, encoding=adapter.encoding)
         adapter.set_pgresult(results[-1])
-        return adapter.load_row(0, tuple) if results[-1].ntuples else None
+        row = adapter.load_row(0, tuple) if results[-1].ntuples else None
+        return row if row is None or self.then is None else (results[0].command_tuples, *row)
 
     def _send(self, params: Sequence[Any]) -> PQGen[None]:
         pgconn, adapter = self.conn.pgconn, Transformer.from_context(self.conn)
@@ -59,6 +73,8 @@ class Pipeline:
         else:
             pgconn.enter_pipeline_mode()
             pgconn.send_query_params(self.sql.encode(), values)
+        if self.then is not None:
+            pgconn.send_query_prepared(self.then.name.encode(), [param.encode() for param in self.then.params])
         self.in_flight += 1
         pgconn.pipeline_sync()
         yield from generators.send(pgconn)

@@ -108,7 +108,7 @@ class Walk(Value):
     (0: never); ``revisit`` has the note's number as ``$7``, ``pass_over`` SQLSTATE and message as ``$7`` and ``$8``. They
     answer one row (``cursor``, ``finished``, ``rows``, ``filled``, ``skipped``), or none when fenced, paused or out of
     sequence. ``wave`` fills places ``$3`` to below ``$8`` of each ``$7`` of some blocks, resting after ``$9``
-    microseconds, and answers ``filled``, its cost, and ``hot``.
+    microseconds; what it did is asked behind it, in its transaction (osc.sql.batch.ask_wave).
     ``end`` gives the fixed upper bound: the last position once triggers are live.
     """
 
@@ -119,7 +119,8 @@ class Walk(Value):
     pass_over: str
     end: str
     wave: str = ""
-    """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions know no ``$9``, and are not used."""
+    """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions know no ``$9`` or cannot be asked, and
+    are not used."""
     next_edge: str = ""
     """The position ``$3`` units behind ``$1``, up to ``$2``, and its place, resting after ``$4`` microseconds of work;
     empty where positions can be counted."""

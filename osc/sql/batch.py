@@ -1,4 +1,4 @@
-"""The statements of the fill: one statement is one batch, one transaction, one round trip.
+"""The statements of the fill: one statement is one batch, one transaction, one round trip; a wave is asked what it did besides.
 
 Each has the same spine: ``bounds`` finds the window without locking, ``moved`` is one UPDATE of the lane's own slice
 row (fence, checkpoint and pause in one), and the table is changed only behind its RETURNING. When ``moved`` yields no
@@ -34,12 +34,19 @@ COST = (
 """What the batch cost, in the columns behind those that need it done: server time, and what everybody wrote to the WAL
 meanwhile, which is at least what it wrote itself. Counting its own alone takes statistics that come a second later."""
 
+MOVED = "osc.moved"
+"""The setting in which a wave leaves, until its transaction ends, that it came through its fence, and what was counted before it."""
+TOLD = "osc_told"
+"""The name under which a session prepares the question that is asked behind a wave."""
+
 
 __all__ = [
     "COST",
     "FENCED",
     "PLAIN_COLUMNS",
+    "TOLD",
     "Filled",
+    "ask_wave",
     "close",
     "end",
     "end_of_blocks",
@@ -112,7 +119,8 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     window moves: whatever a wave left out, or wrote twice in vain, that batch puts right.
 
     It rests whenever it has worked for ``$9`` microseconds (osc.sql.resting), not at all if that is 0.
-    It answers how many rows it filled, its cost, and how many of its updates were HOT (NULL where nobody counts).
+    The server's own count of its rows is what it answers: rows that it returned, only to be counted, would cost 7 % of its time.
+    What else there is to say ``ask_wave`` asks behind it, in its transaction.
     """
     me = page.me
     place = f"pg_catalog.get_byte(pg_catalog.tidsend({me}.ctid), 5)"
@@ -120,17 +128,30 @@ def wave(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
     within = f"{keyset.after(page.place, me)}\n      AND {keyset.up_to(page.place, me)}"
     # The share first, for it costs less: so only rows of it are asked whether to rest.
     window = f"{within}\n      AND {share}\n      AND {rested('$9')}\n      AND EXISTS (SELECT FROM moved)"
+    before = f"pg_catalog.pg_current_wal_insert_lsn(), {_counted(page, 'hot_updated')}, {_counted(page, 'updated')}"
     return f"""WITH moved AS (
     UPDATE osc.slice AS s
     SET seq = s.seq + 1, batches = s.batches + 1
     WHERE {FENCED} AND NOT s.finished
       AND {guarded(page, guard)}
       AND {NOT_PAUSED}
-    RETURNING s.slice, pg_catalog.pg_current_wal_insert_lsn() AS lsn{_hot_before(page, filled)}
-), {_filled(page, filled, window)}
-SELECT (SELECT count(*) FROM filled) AS filled,
-       {COST}{_hot(page, filled)}
-FROM moved"""
+    RETURNING pg_catalog.set_config('{MOVED}', concat_ws(' ', {before}), true)
+)
+{_update(page, filled, window)}"""
+
+
+def ask_wave() -> str:
+    """Return the question behind a wave on the table ``$1``: one row of what it cost and how many of its updates were HOT (NULL
+    where nobody counts). No row says that it did not come through its fence, and wrote nothing.
+    """
+    hot, updated = (f"pg_catalog.pg_stat_get_xact_tuples_{what}(told.relation)" for what in ("hot_updated", "updated"))
+    return f"""SELECT extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000 AS ms,
+       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), before[1]::pg_catalog.pg_lsn) AS wal_bytes,
+       CASE WHEN {updated} > before[3]::bigint
+            THEN {hot} - before[2]::bigint END AS hot
+FROM (SELECT $1::pg_catalog.regclass AS relation,
+             pg_catalog.string_to_array(nullif(pg_catalog.current_setting('{MOVED}', true), ''), ' ') AS before) AS told
+WHERE before IS NOT NULL"""
 
 
 def revisit(page: Page, filled: Sequence[Filled], *, guard: str = "true") -> str:
@@ -255,15 +276,17 @@ def _rested_work(page: Page, filled: Sequence[Filled]) -> str:
 
 
 def _filled(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:
-    me = page.me
-    needs_work = needs_work or _needs_work(filled, me)
     return f"""filled AS (
-    UPDATE ONLY {page.table.sql} AS {me}
-    SET {_assignments(filled)}
-    WHERE {window}
-      AND {needs_work}
+{_update(page, filled, window, needs_work)}
     RETURNING 1
 )"""
+
+
+def _update(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:
+    return f"""    UPDATE ONLY {page.table.sql} AS {page.me}
+    SET {_assignments(filled)}
+    WHERE {window}
+      AND {needs_work or _needs_work(filled, page.me)}"""
 
 
 def _locked_and_filled(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:

@@ -12,6 +12,7 @@ from osc.executor.backfill.lanes import BACK_AFTER, LOOK_EVERY_S, Lanes
 from osc.executor.backfill.pace import AUTO, LANES_AUTO_MAX
 from osc.executor.backfill.slicing import walk_for
 from osc.executor.backfill.waves import Heap, Shares
+from osc.names import QName
 from osc.settings import DEFAULTS
 
 
@@ -63,7 +64,7 @@ def test_near_a_limit_a_lane_goes_at_once_and_none_is_added() -> None:
 
 
 def test_waves_that_were_set_meanwhile_are_in_force_for_the_lanes_next_slice() -> None:
-    step: Any = SimpleNamespace(walk=lambda _: SimpleNamespace(wave="w"))
+    step: Any = SimpleNamespace(walk=lambda _: SimpleNamespace(wave="w"), table=QName("public", "t"))
     piece: Any = SimpleNamespace(walk="blocks", seq=0, cursor=None, lo=None)
     lead: Any = SimpleNamespace(settings=DEFAULTS)
     pace: Any = SimpleNamespace(batch_target_ms=100, speed=1.0, waves=8)
@@ -77,7 +78,7 @@ def test_waves_that_were_set_meanwhile_are_in_force_for_the_lanes_next_slice() -
 
 def test_what_one_statement_takes_is_not_handed_on_from_rows_to_blocks() -> None:
     """Of a partitioned table one leaf may be walked along its key and the next one through its blocks."""
-    step: Any = SimpleNamespace(walk=lambda _: SimpleNamespace(wave="w"))
+    step: Any = SimpleNamespace(walk=lambda _: SimpleNamespace(wave="w"), table=QName("public", "t"))
     lead: Any = SimpleNamespace(settings=DEFAULTS)
     pace: Any = SimpleNamespace(batch_target_ms=100, speed=1.0, waves=8)
     heap, conn = Heap(blocks=1_000, rows_per_block=60, free_share=0.0, indexes=5), None

@@ -372,6 +372,29 @@ async def test_a_window_that_takes_long_to_read_is_ended_in_parts(
     assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
 
+async def one_wave(lane: Lane, params: list[Any]) -> tuple[Any, ...] | None:
+    """Do a wave with these parameters, its rests among them, and return what it answers."""
+    await lane.session._pipeline.send(params)
+    return await lane.session.answer()
+
+
+async def test_what_a_wave_answers_is_what_it_did(begin: Begin, app: OpenApp) -> None:
+    """Rows by the server's own count, milliseconds, WAL, and how many of the updates were HOT: none where there is no room."""
+    one = await wide(app, 500)
+    lane = await (await begin(BIGINT)).lane(rows=100, walk="blocks", waves=4)
+    before = 0
+    for number in range(2):
+        row = await one_wave(lane, [None, lane.slice.hi, number, *lane._fence, 4, number + 1, 0])
+        assert row is not None
+        lane.seq += 1
+        filled, ms, wal_bytes, hot = row
+        assert filled == await value(one, "SELECT count(n) FROM t") - before > 100
+        before += filled
+        assert 0 < float(ms) < 1_000
+        assert 100 * filled < wal_bytes < 1_000 * filled
+        assert (hot > 0.8 * filled) is (number > 0)
+
+
 async def test_waves_take_an_even_share_of_each_block_and_all_of_it(begin: Begin, app: OpenApp) -> None:
     one = await wide(app, 500)
     filling = await begin(BIGINT)
@@ -379,7 +402,7 @@ async def test_waves_take_an_even_share_of_each_block_and_all_of_it(begin: Begin
     shares = []
     for number in range(4):
         params = [None, lane.slice.hi, number, lane.slice.slice, lane.slice.epoch, lane.seq, 4, number + 1, 0]
-        row = await lane.session.fetch(lane.walk.wave, params)
+        row = await one_wave(lane, params)
         assert row is not None
         lane.seq += 1
         shares.append(row[0])
@@ -392,10 +415,13 @@ async def test_a_wave_of_a_fenced_lane_writes_nothing(begin: Begin, app: OpenApp
     one = await wide(app, 500)
     filling = await begin(BIGINT)
     old = await filling.lane(rows=100, walk="blocks", waves=4)
-    await filling.lane(rows=100, walk="blocks", waves=4)
+    new = await filling.lane(rows=100, walk="blocks", waves=4)
     params = [None, old.slice.hi, 0, old.slice.slice, old.slice.epoch, old.seq, 4, 1, 0]
-    assert await old.session.fetch(old.walk.wave, params) is None
+    assert await one_wave(old, params) is None
     assert await value(one, "SELECT count(n) FROM t") == 0
+    current = [*params[:4], new.slice.epoch, new.seq, *params[6:]]
+    assert (await one_wave(new, current) or (0,))[0] > 0
+    assert await one_wave(new, current) is None  # it is not what the one before it has left that is read
 
 
 async def test_of_two_processes_each_slice_is_walked_by_one(begin: Begin, app: OpenApp) -> None:

@@ -44,7 +44,7 @@ def test_more_room_means_fewer_waves() -> None:
 
 
 def test_the_fewer_indexes_there_are_the_more_rows_are_moved_and_the_fewer_waves_go() -> None:
-    assert shares(replace(HEAP, indexes=1)) == Shares(65, (16, 15, 13, 12, 9))  # by measurement 16 as good as 12
+    assert shares(replace(HEAP, indexes=1)) == Shares(65, (19, 18, 16, 12))  # 3 % faster than 16 and another wave
     counts = [len(shares(replace(HEAP, indexes=indexes))) for indexes in (1, 2, 3, 9)]
     assert counts == sorted(counts)
 

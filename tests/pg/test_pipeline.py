@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from osc.pg.outcome import ReplyLost
-from osc.pg.pipeline import Pipeline
+from osc.pg.pipeline import Pipeline, Prepared
 from osc.pg.session import Connection, connect, run, within
 from osc.pg.target import Target
 from osc.settings import DEFAULTS
@@ -99,6 +99,38 @@ async def test_what_cannot_be_parsed_fails_for_all_in_flight_and_the_session_goe
         with pytest.raises(psycopg.errors.InvalidSqlStatementName):
             await line.answer()
         assert await kept(conn) == []
+
+
+async def test_what_is_asked_behind_a_statement_is_of_its_transaction_and_says_how_many_rows_it_changed(
+    table: str,
+) -> None:
+    async with session(table) as conn:
+        await run(conn, "PREPARE osc_asked (text) AS SELECT $1, count(*) FROM public.t", deadline_s=5)
+        add = "INSERT INTO public.t SELECT n FROM pg_catalog.generate_series(1, $1::int) AS n"
+        line = Pipeline(conn, add, Prepared("osc_asked", ("x",)))
+        for rows in (2, 9, 3):
+            await line.send([rows])
+        assert await line.answer() == (2, "x", 2)
+        with pytest.raises(psycopg.errors.CheckViolation):  # of 4
+            await line.answer()
+        assert await line.answer() == (3, "x", 5)
+        assert len(await kept(conn)) == 5
+
+
+@pytest.mark.parametrize("asked", ["SELECT 1 / (count(*) - 2) FROM public.t", "SELECT 1 FROM public.t WHERE n > 9"])
+async def test_where_the_question_fails_nothing_is_done_and_where_it_has_no_row_there_is_no_answer(
+    table: str, asked: str
+) -> None:
+    async with session(table) as conn:
+        await run(conn, f"PREPARE osc_asked AS {asked}", deadline_s=5)
+        line = Pipeline(conn, "INSERT INTO public.t VALUES ($1::int), ($1::int)", Prepared("osc_asked"))
+        await line.send([1])
+        if "/" in asked:
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                await line.answer()
+        else:
+            assert await line.answer() is None
+        assert len(await kept(conn)) == (0 if "/" in asked else 2)
 
 
 async def test_other_statements_between_do_not_change_what_is_done(table: str) -> None:

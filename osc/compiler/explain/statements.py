@@ -24,6 +24,7 @@ from osc.program import (
     VerifyStep,
     Walk,
 )
+from osc.sql.batch import ask_wave
 from osc.sql.locks import Assertion, Lock
 
 if TYPE_CHECKING:
@@ -87,8 +88,10 @@ def _batches(step: FillStep) -> tuple[Statement, ...]:
     walk begins, from how the table lies in its heap.
     """
     waves = [Statement(step.wave, "one wave ahead of the checkpoint", WAVE_PARAMETERS)] if step.wave else []
+    asked = [Statement(ask_wave(), "behind each wave, in its transaction: what it did", "$1 the table")]
     along = _along_the_key(step) if step.key else ()
-    return (*along, *waves, *(_through_the_blocks(step.blocks) if step.blocks else ()))
+    blocks = _through_the_blocks(step.blocks) if step.blocks else ()
+    return (*along, *waves, *blocks, *(asked if waves or blocks else ()))
 
 
 def _through_the_blocks(walk: Walk) -> tuple[Statement, ...]:

@@ -29,6 +29,7 @@ from osc.program import FillStep
 from osc.program.steps import Walk
 from osc.redaction import HELD_BACK, Quoted
 from osc.sql import batch, passing
+from osc.sql.batch import MOVED
 from osc.sql.pages import block_of
 from osc.state import slices
 from osc.state.slices import Key, Slice
@@ -79,7 +80,7 @@ class Lane:
         self.seq, self.cursor = self.slice.seq, self.slice.cursor or self.slice.lo
         self.misses = Misses(self.lead.settings)
         self.walk = self.step.walk(self.walk_name or self.slice.walk)
-        self.session = LaneSession(self.lead, self.conn, self.walk.wave)
+        self.session = LaneSession(self.lead, self.conn, self.step.table, self.walk.wave)
 
     @property
     def by_blocks(self) -> bool:
@@ -145,8 +146,8 @@ class Lane:
 
     @property
     def _can_have_waves(self) -> bool:
-        """The programs of earlier versions know other shares or no rests, and go without waves."""
-        return "$9" in self.walk.wave
+        """The programs of earlier versions know other shares or no rests, or count otherwise, and go without waves."""
+        return "$9" in self.walk.wave and MOVED in self.walk.wave
 
     def _give_round_up(self) -> None:
         """Go on behind the checkpoint with windows cut anew; what waves have filled ahead of it stays filled."""

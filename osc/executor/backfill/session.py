@@ -9,9 +9,11 @@ from typing import Any
 from osc.executor.backfill.pace import WORK_US
 from osc.executor.backfill.statements import Row, fetch_one
 from osc.executor.lead import Lead
-from osc.pg.pipeline import Pipeline
+from osc.names import QName
+from osc.pg.pipeline import Pipeline, Prepared
 from osc.pg.session import Connection, run, within
 from osc.program import FillStep
+from osc.sql.batch import TOLD, ask_wave
 from osc.sql.resting import ONE_TURN, WORK
 
 WALK_THE_KEY = (
@@ -57,7 +59,7 @@ async def prepare(lead: Lead, step: FillStep, conn: Connection) -> None:
     await run(
         conn,
         f"SET osc.writer = 'backfill'; SET statement_timeout = {life_ms(lead)}; SET lock_timeout = {wait_ms};"
-        f" {ASYNCHRONOUS}; {WALK_THE_KEY} {replica}",
+        f" {ASYNCHRONOUS}; {WALK_THE_KEY} {replica} DEALLOCATE ALL; PREPARE {TOLD} (text) AS {ask_wave()}",
         deadline_s=settings.query_deadline_s,
     )
 
@@ -68,6 +70,7 @@ class LaneSession:
 
     lead: Lead
     conn: Connection
+    table: QName
     wave: str
     """The one statement that is sent ahead, with other parameters each time."""
     breathes: bool = False
@@ -77,7 +80,7 @@ class LaneSession:
     """What the server was told last: how long a statement may take, and whether it rests."""
 
     def __post_init__(self) -> None:
-        self._pipeline = Pipeline(self.conn, self.wave)
+        self._pipeline = Pipeline(self.conn, self.wave, Prepared(TOLD, (self.table.sql,)))
 
     @property
     def rests(self) -> int:
@@ -104,9 +107,12 @@ class LaneSession:
         return await self.fetch(sql, [*params, self.rests] if knows_rests else params)
 
     async def send(self, params: Sequence[Any]) -> None:
-        """Have ``wave`` done behind those that are in flight."""
+        """Have ``wave`` done behind those that are in flight. The session was prepared for it (``prepare``)."""
         await self._pipeline.send([*params, self.rests])
 
     async def answer(self) -> Row | None:
-        """Return what the first of those in flight has answered, when it is done; raise the server's error for it."""
+        """Return how many rows the first of those in flight has filled, when it is done, and what ``ask_wave`` said of it.
+
+        None if it did not come through its fence. Raises the server's error for it.
+        """
         return await within(self.conn, self.lead.settings.query_deadline_s, self._pipeline.answer())

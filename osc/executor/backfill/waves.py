@@ -24,6 +24,9 @@ PostgreSQL 18; only their ratio matters)."""
 MOVE_COST, INDEX_COST, FULL_INDEX_COST = 4.0, 3.0, 10.0
 """What a row costs that a wave moves to another block, with its entry in the key's index; what it costs besides in each
 further index, where its page has room; and where the server first looks for dead entries to delete, or splits the page."""
+LONE_MOVE_COST, SPLIT_COST = 2.2, 0.32
+"""What a moved row costs where the key's index is the only one; and every row of the block, moved or not, where those pages have
+no room for so many and are split, after which they have."""
 WHOLE_COST, WHOLE_INDEX_COST = 2.7, 2.6
 """The same where all rows of a window move at once: neighbours go to the same pages."""
 INDEX_ROOM = 0.1
@@ -175,6 +178,8 @@ class _Block:
 
     def _moves(self, rows: int) -> float:
         full = max(0.0, rows - INDEX_ROOM * self.rows)
+        if not self._others:
+            return rows * LONE_MOVE_COST + (SPLIT_COST * self.rows if full else 0.0)
         return rows * MOVE_COST + self._others * ((rows - full) * INDEX_COST + full * FULL_INDEX_COST)
 
     @property
