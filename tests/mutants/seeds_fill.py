@@ -16,18 +16,14 @@ FILL = [
         "sql/batch.py",
         """    SET {_assignments(filled)}
     WHERE {window}
-      AND {needs_work}
-    RETURNING 1
-)\"\"\"
+      AND {needs_work or _needs_work(filled, page.me)}\"\"\"
 
 
 def _locked_and_filled""",
         """    SET {quote(filled[0].target)} = stale.value
-    FROM (SELECT {", ".join(f"{quote(k.name)} AS k{n}" for n, k in enumerate(page.key))}, {filled[0].up} AS value FROM ONLY {page.table.sql} AS {me}) AS stale
-    WHERE ({keyset.columns(page.key, me)}) = ({", ".join(f"stale.k{n}" for n, _ in enumerate(page.key))}) AND {window}
-      AND {needs_work}
-    RETURNING 1
-)\"\"\"
+    FROM (SELECT {", ".join(f"{quote(k.name)} AS k{n}" for n, k in enumerate(page.key))}, {filled[0].up} AS value FROM ONLY {page.table.sql} AS {page.me}) AS stale
+    WHERE ({keyset.columns(page.key, page.me)}) = ({", ".join(f"stale.k{n}" for n, _ in enumerate(page.key))}) AND {window}
+      AND {needs_work or _needs_work(filled, page.me)}\"\"\"
 
 
 def _locked_and_filled""",
@@ -182,6 +178,15 @@ def _locked_and_filled""",
         "    WHERE s.slice = $4 AND $5 + $6 IS NOT NULL AND NOT s.finished\n      AND {guarded(page, guard)}\n      AND {NOT_PAUSED}\n    RETURNING pg_catalog.set_config",
         ("tests/backfill/test_walks.py::test_a_wave_of_a_fenced_lane_writes_nothing",),
         "a zombie's wave commits (I19)",
+    ),
+    Mutant(
+        "wave_told_done_without_its_fence",
+        "I19",
+        "sql/batch.py",
+        "WHERE before IS NOT NULL",
+        "WHERE true",
+        ("tests/backfill/test_walks.py::test_a_wave_of_a_fenced_lane_writes_nothing",),
+        "a wave that wrote nothing is counted as done (I17)",
     ),
     Mutant(
         "blocks_of_another_file",
