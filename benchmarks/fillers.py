@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import anyio
 import psycopg
 
 from benchmarks.methods import ONE_UPDATE, PLAN, TOUCH, add_touch, by_key
+from osc.executor.backfill.pace import WORK_US
 from osc.pg.target import Target
 from osc.program import Phase
+from osc.sql.resting import ONE_TURN, rested
 from osc.verbs.apply import apply
 from osc.verbs.pause import Scope, pause
 from osc.verbs.resume import resume
@@ -158,9 +161,50 @@ class Busy(Switched):
             yield self._conn.execute("SELECT sum(n) FROM generate_series(1, 200000) AS n")
 
 
+class Breathing(Switched):
+    """The control of what rests leave: the same session, computing row by row and resting as statements of osc do."""
+
+    NAME = "breathing"
+
+    def _statements(self) -> Iterator[object]:
+        self._conn.execute(ONE_TURN)
+        streamed = "(SELECT generate_series(1, 200000) AS n) AS numbers"  # in FROM all of it would be made before the first row
+        while True:
+            yield self._conn.execute(f"SELECT count(*) FROM {streamed} WHERE n < 0 OR {rested(str(WORK_US))}".encode())
+
+
+class Elsewhere(Switched):
+    """The control of what writing costs: UPDATEs of a table of its own, HOT, that rest as statements of osc do.
+
+    Nobody waits for its rows, so what the application feels beside it is the processor, the caches and the WAL.
+    """
+
+    NAME = "elsewhere"
+    BLOCKS = 400
+    """A statement goes through so many."""
+
+    def _statements(self) -> Iterator[object]:
+        conn = self._conn
+        conn.execute(ONE_TURN)
+        conn.execute("SET synchronous_commit = off")
+        conn.execute("DROP TABLE IF EXISTS elsewhere")
+        conn.execute(
+            "CREATE TABLE elsewhere (id bigint PRIMARY KEY, n int, filler text)"
+            " WITH (fillfactor = 45, autovacuum_enabled = off)"
+        )
+        conn.execute("INSERT INTO elsewhere SELECT n, n, repeat('x', 90) FROM generate_series(1, 400000) AS n")
+        conn.execute("VACUUM (ANALYZE) elsewhere")
+        (blocks,) = conn.execute("SELECT pg_relation_size('elsewhere') / 8192").fetchone() or (0,)
+        for first in itertools.cycle(range(0, int(blocks), self.BLOCKS)):
+            within = f"ctid >= '({first},0)' AND ctid < '({first + self.BLOCKS},0)'"
+            yield conn.execute(f"UPDATE elsewhere SET n = n + 1 WHERE {within} AND {rested(str(WORK_US))}".encode())
+
+
 FILLERS: dict[str, Callable[[str], Filler]] = {
     "osc": Osc,
     "one-update": OneUpdate,
     "trigger-touch-1000": Touch,
     "busy": Busy,
+    "breathing": Breathing,
+    "elsewhere": Elsewhere,
 }

@@ -1,7 +1,8 @@
 """``python -m benchmarks.foreground [--rows N] [--rate R] [--windows K] [--seconds S] [--svg DIR] [--json]``: what is felt.
 
 pgbench reads and updates rows of the table at a fixed rate all the time, while a fill is switched on and off in turns:
-osc with its default settings, one UPDATE, the shape of pgroll, and as a control a session that only computes. Latencies
+osc with its default settings, one UPDATE, the shape of pgroll, and as controls sessions that only compute, at full speed or
+resting as osc does, and one that writes elsewhere. Latencies
 are from the moment a transaction was due, so a stall also shows in those that queued behind it; each belongs to the window
 in which it was due.
 """
@@ -36,6 +37,9 @@ UPDATE items SET amount = (amount + 1) % 1000 WHERE id = :written;
 CLIENTS = 4
 SETTLE_S = 2.0
 """So long after a fill was switched off nothing is measured: the queue that it left is worked off, and rows are counted."""
+SWITCHED_S = 0.6
+"""So long after a fill was switched on nothing is measured either, and nothing while it is switched off: osc looks twice a second
+whether it may go on, and the command itself is work of this process on the same processors."""
 WARM_S = 2.0
 """So long a fill runs before its own speed is measured: batches begin small."""
 WAL_SEGMENTS = 160
@@ -44,16 +48,20 @@ WAL_SEGMENTS = 160
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the run, in seconds of the epoch, with the fill on or off; ``filled`` rows are those of the fill."""
+    """A stretch of the run, in seconds of the epoch, with the fill on or off.
+
+    ``filled`` rows are those of the fill in ``on_s`` seconds, from the command that switched it on to the end of the other.
+    """
 
     is_on: bool
     since: float
     until: float
     filled: int = 0
+    on_s: float = 0.0
 
     @property
     def rows_per_s(self) -> float:
-        return self.filled / (self.until - self.since)
+        return self.filled / self.on_s
 
     def latencies(self, samples: Sequence[Sample]) -> list[float]:
         """Return what the transactions took, in milliseconds, that were due in it."""
@@ -133,12 +141,15 @@ def _off(seconds: float) -> Window:
 
 
 def _on(conn: psycopg.Connection, filler: Filler, seconds: float) -> Window:
-    before, since = _filled(conn), time.time()
+    before, begun = _filled(conn), time.time()
     filler.on()
+    time.sleep(SWITCHED_S)
+    since = time.time()
     time.sleep(seconds)
-    filler.off()
     until = time.time()
-    return Window(True, since, until, _filled(conn) - before)
+    filler.off()
+    on_s = time.time() - begun
+    return Window(True, since, until, _filled(conn) - before, on_s)
 
 
 def _filled(conn: psycopg.Connection) -> int:
@@ -161,7 +172,7 @@ def summed_up(found: Run) -> dict[str, object]:
         for is_on in (True, False)
         for mine in [[window.latencies(found.samples) for window in found.windows if window.is_on is is_on]]
     )
-    rate = sum(window.filled for window in on_windows) / sum(window.until - window.since for window in on_windows)
+    rate = sum(window.filled for window in on_windows) / sum(window.on_s for window in on_windows)
     return {
         "method": found.method,
         "rows": found.rows,

@@ -14,7 +14,7 @@ def made_up() -> Run:
     """Return a run of three windows in which each second has 100 transactions, ten times as slow while the fill is on."""
     windows = [
         Window(False, BEGUN, BEGUN + 4),
-        Window(True, BEGUN + 4, BEGUN + 8, filled=40_000),
+        Window(True, BEGUN + 4, BEGUN + 8, filled=40_000, on_s=4),
         Window(False, BEGUN + 10, BEGUN + 14),
     ]
     due = [BEGUN + n / 100 for n in range(1_400)]

@@ -218,3 +218,19 @@ async def test_verification_breathes_beside_others_unless_somebody_says_how_fast
     assert (await filling.verify()).rows == 3_000
     at_work.cancel()
     assert told == ([] if is_said else [WORK_US])
+
+
+async def test_the_first_statement_of_a_fill_beside_others_rests_already(
+    begin: Begin, app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only from the first look of whoever watches on, a fifth of a second later."""
+    one = await wide(app)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=40, walk="keyset")
+    crew = await crew_for(filling.lead, filling.step, await started(filling))
+    looks = iter((True, False))
+    monkeypatch.setattr(crew, "_is_wanted", lambda _: next(looks))
+    await one.execute("SELECT 1")  # somebody who is at work
+    assert await crew._to_the_end(0, lane) is False
+    assert lane.tally.filled > 0
+    assert lane.session.breathes

@@ -213,8 +213,8 @@ class Crew:
             while not finished and self._is_wanted(number):
                 await self._may_go_on()
                 await self.pace.apply(lane.size)
-                lane.speed, lane.session.breathes = self.pace.speed, self.pace.breathes
                 await self.throttle.pass_through()
+                lane.speed, lane.session.breathes = self.pace.speed, self.pace.breathes
                 lane.held = self.throttle.is_near
                 finished, rows = await lane.batch()
                 self.meter.add(rows)

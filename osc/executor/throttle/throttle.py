@@ -104,7 +104,9 @@ class Throttle:
 
     async def _read(self) -> list[Reading]:
         self.panel.limits = self.pace.limits
-        return await self.panel.read(self.lead.observer, self.lead.clock.monotonic())
+        readings = await self.panel.read(self.lead.observer, self.lead.clock.monotonic())
+        self.pace.others_at_work = self._at_work.are
+        return readings
 
     async def _rest(self, over: list[Reading]) -> None:
         now_s, reasons = self.lead.clock.monotonic(), [one.reason for one in over]
