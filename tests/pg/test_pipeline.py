@@ -133,6 +133,22 @@ async def test_where_the_question_fails_nothing_is_done_and_where_it_has_no_row_
         assert len(await kept(conn)) == (0 if "/" in asked else 2)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+async def test_an_error_that_comes_with_the_commit_is_that_of_its_statement(table: str, asked: bool) -> None:
+    async with session(table) as conn:
+        await run(conn, "PREPARE osc_asked AS SELECT 1", deadline_s=5)
+        deferred = "ALTER TABLE public.t ADD UNIQUE (n) DEFERRABLE INITIALLY DEFERRED"
+        await run(conn, deferred, deadline_s=5)
+        line = Pipeline(conn, ADD, Prepared("osc_asked") if asked else None)
+        for n in (12, 12, 6):  # 1, 1, 2
+            await line.send([n, 1, None])
+        assert await line.answer()
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await line.answer()
+        assert await line.answer()
+        assert await kept(conn) == [(1, None), (2, None)]
+
+
 async def test_other_statements_between_do_not_change_what_is_done(table: str) -> None:
     async with session(table) as conn:
         line = Pipeline(conn, ADD)
