@@ -277,15 +277,15 @@ def _rested_work(page: Page, filled: Sequence[Filled]) -> str:
 
 def _filled(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:
     return f"""filled AS (
-{_update(page, filled, window, needs_work)}
+    {_update(page, filled, window, needs_work, margin="    ")}
     RETURNING 1
 )"""
 
 
-def _update(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "") -> str:
-    return f"""    UPDATE ONLY {page.table.sql} AS {page.me}
-    SET {_assignments(filled)}
-    WHERE {window}
+def _update(page: Page, filled: Sequence[Filled], window: str, needs_work: str = "", *, margin: str = "") -> str:
+    return f"""UPDATE ONLY {page.table.sql} AS {page.me}
+{margin}SET {_assignments(filled)}
+{margin}WHERE {window}
       AND {needs_work or _needs_work(filled, page.me)}"""
 
 

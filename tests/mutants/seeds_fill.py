@@ -14,8 +14,8 @@ FILL = [
         "stale_value",
         "I5",
         "sql/batch.py",
-        """    SET {_assignments(filled)}
-    WHERE {window}
+        """{margin}SET {_assignments(filled)}
+{margin}WHERE {window}
       AND {needs_work or _needs_work(filled, page.me)}\"\"\"
 
 
