@@ -141,7 +141,7 @@ listen_port = {listen}
 unix_socket_dir =
 auth_type = any
 pool_mode = {mode}
-default_pool_size = 4
+default_pool_size = {size}
 ignore_startup_parameters = extra_float_digits,options
 logfile = {place}/log
 pidfile = {place}/pid
@@ -150,14 +150,16 @@ POOLERS = ["middleman", *(["pgbouncer"] if shutil.which("pgbouncer") else [])]
 
 
 @contextmanager
-def pgbouncer(dsn: str, mode: str) -> Iterator[str]:
+def pgbouncer(dsn: str, mode: str, size: int = 4) -> Iterator[str]:
     """Run the real one in front of the server of ``dsn``; give the conninfo that leads through it."""
     place = Path(tempfile.mkdtemp(prefix="osc-pgbouncer-"))
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         listen = free.getsockname()[1]
     config = place / "pgbouncer.ini"
-    config.write_text(CONFIG.format(port=conninfo_to_dict(dsn)["port"], listen=listen, place=place, mode=mode))
+    config.write_text(
+        CONFIG.format(port=conninfo_to_dict(dsn)["port"], listen=listen, place=place, mode=mode, size=size)
+    )
     user = ["-u", "nobody"] if os.getuid() == 0 else []  # it refuses to be root
     place.chmod(0o777)
     process = subprocess.Popen(["pgbouncer", *user, str(config)], stderr=subprocess.DEVNULL)
@@ -198,3 +200,16 @@ def test_pgbouncer_in_transaction_mode_is_refused_and_left_clean(dsn: str, poole
                 assert stranger.execute("SHOW statement_timeout").fetchall() == [("0",)]
     with pgbouncer(dsn, "session") as through:
         anyio.run(open_and_close, through)
+
+
+@pytest.mark.parametrize("pooler", [one for one in POOLERS if one == "pgbouncer"])
+def test_a_fill_in_waves_goes_through_pgbouncer_in_session_mode(lab: Lab, pooler: str) -> None:
+    """What the session has prepared, and what is sent ahead of an answer, are its own there."""
+    lab.run("CREATE TABLE t (id bigint PRIMARY KEY, s int, pad text)")
+    lab.run("INSERT INTO t SELECT i, i, repeat('x', 80) FROM generate_series(1, 20000) AS i; ANALYZE t")
+    lab.write("- change_column: {table: t, column: s, to: n, type: bigint, up: s::bigint, down: n::int}")
+    with pgbouncer(lab.dsn, "session", size=20) as through:
+        lab.session = Session(Target.resolve(through), settings=QUICK, who="test")
+        lab.apply(Phase.BACKFILL)
+    assert lab.value("SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
+    assert lab.value("SELECT sum(rows_hot) FROM osc.slice") > 1_000
