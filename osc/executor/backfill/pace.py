@@ -25,7 +25,7 @@ PATIENCE_GROWTH = 1.02
 WORK_US = 620
 """So many microseconds of each millisecond a statement that breathes works; then it sleeps, so that whoever waits for its
 processor waits for no longer. Without that Linux gives it a whole tick (4 ms at 250 Hz), for somebody who has slept is not
-interrupted at once (EEVDF). It leaves the fill 40 to 53 % of its speed; 550 leaves 35 %, 700 leaves 65 % and is felt by half a
+interrupted at once (EEVDF). It leaves the fill 38 to 53 % of its speed; 550 leaves 35 %, 700 leaves 65 % and is felt by half a
 millisecond more (docs/explanation/backfill.md)."""
 BREATHING_SHARE = WORK_US / TURN_US
 """Of the time of a statement that breathes, in which it works."""
