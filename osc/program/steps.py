@@ -119,8 +119,7 @@ class Walk(Value):
     pass_over: str
     end: str
     wave: str = ""
-    """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions know no ``$9`` or cannot be asked, and
-    are not used."""
+    """Empty where nothing may be filled ahead of the checkpoint. Those of earlier versions cannot be asked, and are not used."""
     next_edge: str = ""
     """The position ``$3`` units behind ``$1``, up to ``$2``, and its place, resting after ``$4`` microseconds of work;
     empty where positions can be counted."""

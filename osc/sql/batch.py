@@ -43,6 +43,7 @@ TOLD = "osc_told"
 __all__ = [
     "COST",
     "FENCED",
+    "MOVED",
     "PLAIN_COLUMNS",
     "TOLD",
     "Filled",

@@ -16,6 +16,7 @@ from osc.executor.backfill.ground import Rewritten
 from osc.executor.backfill.waves import REST_FIRST, Shares
 from osc.executor.backfill.windows import Windows
 from osc.executor.handlers import fill, verify
+from osc.sql.batch import MOVED
 from osc.sql.pages import block_of
 from osc.state import journal, lease, pauses, slices
 from tests.acceptance.processes import ALL_WALKS
@@ -393,6 +394,20 @@ async def test_what_a_wave_answers_is_what_it_did(begin: Begin, app: OpenApp) ->
         assert 0 < float(ms) < 1_000
         assert 100 * filled < wal_bytes < 1_000 * filled
         assert (hot > 0.8 * filled) is (number > 0)
+
+
+async def test_a_program_whose_waves_cannot_be_asked_is_filled_without_them(begin: Begin, app: OpenApp) -> None:
+    """As an earlier version has compiled it: what its wave says nobody hears, so nobody may send it."""
+    one = await wide(app, 500)
+    filling = await begin(BIGINT)
+    lane = await filling.lane(rows=2, walk="blocks", waves=4)
+    lane.waves.rested = 0
+    lane.walk = lane.walk.model_copy(update={"wave": lane.walk.wave.replace(MOVED, "osc.other")})
+    seq = lane.seq
+    assert (await lane.batch())[1] > 0
+    assert (lane.seq, lane._round.is_ahead, len(lane._sent)) == (seq + 1, False, 0)
+    await filling.walk(lane)
+    assert await value(one, "SELECT count(*) FROM t WHERE n IS DISTINCT FROM s") == 0
 
 
 async def test_waves_take_an_even_share_of_each_block_and_all_of_it(begin: Begin, app: OpenApp) -> None:

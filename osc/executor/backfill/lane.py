@@ -29,7 +29,6 @@ from osc.program import FillStep
 from osc.program.steps import Walk
 from osc.redaction import HELD_BACK, Quoted
 from osc.sql import batch, passing
-from osc.sql.batch import MOVED
 from osc.sql.pages import block_of
 from osc.state import slices
 from osc.state.slices import Key, Slice
@@ -146,8 +145,8 @@ class Lane:
 
     @property
     def _can_have_waves(self) -> bool:
-        """The programs of earlier versions know other shares or no rests, or count otherwise, and go without waves."""
-        return "$9" in self.walk.wave and MOVED in self.walk.wave
+        """The waves of earlier versions cannot be asked what they did, and are left out."""
+        return batch.MOVED in self.walk.wave
 
     def _give_round_up(self) -> None:
         """Go on behind the checkpoint with windows cut anew; what waves have filled ahead of it stays filled."""
